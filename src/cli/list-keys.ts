@@ -62,7 +62,7 @@ export async function listKeys(
 }
 
 /** Groups the rows by ID, latest first. A scan returns the rows of an ID one after another, but oldest first. */
-export async function* byId(rows: AsyncIterable<KeyRow>): AsyncGenerator<KeyRow[]> {
+async function* byId(rows: AsyncIterable<KeyRow>): AsyncGenerator<KeyRow[]> {
   let group: KeyRow[] = [];
   const sorted = (): KeyRow[] => group.toSorted((a, b) => (b.created ?? 0) - (a.created ?? 0));
   for await (const row of rows) {

@@ -1,10 +1,10 @@
 import type { AppConfig } from '../config/app-config.ts';
+import { isDatedAhead } from '../envelope/key-standing.ts';
 import { KeyfoldError } from '../errors.ts';
 import type { KeyTable } from '../maintenance/key-table.ts';
 import { KeyNaming, type KeyId } from '../records/ids.ts';
 import { EXIT, type CliDependencies } from './dependencies.ts';
 import { interruptible } from './interrupt.ts';
-import { byId } from './list-keys.ts';
 import { progressOf } from './progress.ts';
 import { mustAgreeWithTable } from './table-clock.ts';
 import { formatTable, jsonLines } from './text.ts';
@@ -92,20 +92,29 @@ async function* idsOf(
   nowMs: number,
 ): AsyncGenerator<KeyId> {
   if (partition !== undefined) yield naming.intermediateKeyId(naming.parsePartition(partition));
-  else if (allPartitions) yield* idsOfPartitions(naming, table, nowMs - olderThanMs);
+  else if (allPartitions) yield* idsOfPartitions(naming, table, nowMs, nowMs - olderThanMs);
   else yield naming.systemKeyId;
 }
 
 /**
- * Yields the IDs of the service's Intermediate Keys that end with the configured region suffix.
- * @param beforeMs leaves out the IDs whose latest key was created at this time or later
+ * Yields the IDs of the service's Intermediate Keys that end with the configured region suffix. It first reads the
+ * whole table, because an SQL database with a collation that ignores case returns the rows of two IDs mixed.
+ * @param beforeMs leaves out the IDs whose latest key was created at this time or later. A row that is dated too far
+ * ahead is not such a key, because no process seals under it.
  */
-async function* idsOfPartitions(naming: KeyNaming, table: KeyTable, beforeMs: number): AsyncGenerator<KeyId> {
+async function* idsOfPartitions(
+  naming: KeyNaming,
+  table: KeyTable,
+  nowMs: number,
+  beforeMs: number,
+): AsyncGenerator<KeyId> {
   const suffix = naming.systemKeyId.slice('_SK'.length);
-  for await (const [latest] of byId(table.scan())) {
-    if (latest === undefined || !naming.isIntermediateKey(latest.id) || !latest.id.endsWith(suffix)) continue;
-    if ((latest.created ?? 0) * 1000 < beforeMs) yield latest.id;
+  const latest = new Map<KeyId, number>();
+  for await (const { id, created = 0 } of table.scan()) {
+    if (!naming.isIntermediateKey(id) || !id.endsWith(suffix)) continue;
+    latest.set(id, Math.max(latest.get(id) ?? 0, isDatedAhead(created, nowMs) ? 0 : created));
   }
+  for (const [id, created] of latest) if (created * 1000 < beforeMs) yield id;
 }
 
 function print(

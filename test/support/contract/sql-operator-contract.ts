@@ -1,6 +1,12 @@
 /** The contract of the operator's commands on an SQL database, with the settings from the SQL page. */
 import { beforeAll, beforeEach, expect, it } from 'vitest';
-import { SessionFactory, StaticKms, type EnvelopeKeyRecord, type KeyId } from '../../../src/index.ts';
+import {
+  parseEpochSeconds,
+  SessionFactory,
+  StaticKms,
+  type EnvelopeKeyRecord,
+  type KeyId,
+} from '../../../src/index.ts';
 import { noDeadline } from '../fakes.ts';
 import { OperatorFixture, type CliRun } from '../operator.ts';
 import type { OpenMetastore, SqlDatabase, SqlKind } from '../sql-database.ts';
@@ -48,6 +54,12 @@ export function sqlOperatorContract(kind: SqlKind, open: () => SqlDatabase): voi
     return { code, answer: JSON.parse(stdout) as unknown };
   }
 
+  /** The keys that `keys rotate --all-partitions` would rotate. */
+  async function rotated(...options: string[]): Promise<string[]> {
+    const args = ['keys', 'rotate', '--all-partitions', '--dry-run', ...options];
+    return ((await json(args)) as { answer: { id: string }[] }).answer.map(({ id }) => id).toSorted();
+  }
+
   it('keys list, keys show and inspect --chain find keys, even of partitions whose names differ only in case', async () => {
     const record = await sessions().session('tenant-1').encryptToJson(PAYLOAD);
     await database.run("INSERT INTO encryption_key (id, key_record) VALUES ('config', '{}')");
@@ -69,6 +81,22 @@ export function sqlOperatorContract(kind: SqlKind, open: () => SqlDatabase): voi
     const later = await sessions().session('tenant-1').encrypt(PAYLOAD);
     expect(later.key.parent.created).toBeGreaterThan(former.key.parent.created);
     expect(await sessions().session('tenant-1').decrypt(former)).toEqual(PAYLOAD);
+  });
+
+  it('keys rotate rotates each partition once, even if the collation returns the rows of two partitions mixed', async () => {
+    await sessions().session('tenant-1').encrypt(PAYLOAD);
+    const row = (await opened.metastore.loadLatest(INTERMEDIATE_KEY, noDeadline())) as EnvelopeKeyRecord;
+    const other = INTERMEDIATE_KEY.replace('tenant', 'TENANT') as KeyId;
+    for (const [id, hours] of [
+      [other, 3],
+      [row.id, 2],
+      [other, 1],
+    ] as const) {
+      const created = parseEpochSeconds(row.created - hours * 3600);
+      expect(await opened.metastore.store({ ...row, id, created }, noDeadline())).toBe('stored');
+    }
+    expect(await rotated()).toEqual([other, row.id]);
+    expect(await rotated('--older-than', '30m')).toEqual([other]);
   });
 
   it('keys revoke revokes a key for good, and changes nothing else in its row', async () => {

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { keyRecord } from '../../../src/testing/key-record.ts';
 import { DAY_MS, noDeadline } from '../../support/fakes.ts';
 import { EAST, HealthyService, WEST } from '../../support/healthy-service.ts';
 import { cellsOf, type CliRun } from '../../support/operator.ts';
@@ -101,6 +102,14 @@ describe('keys rotate', () => {
     expect(JSON.parse(stdout)).toMatchObject([{ id: INTERMEDIATE_KEY, outcome: 'rotated' }]);
     expect((await keyfold(...args, '3h')).stderr).toContain('that is old enough');
     expect((await keyfold('keys', 'rotate', '--older-than', '1h')).code).toBe(2);
+  });
+
+  it('with --older-than, rotates a partition whose latest usable key is old, even if a later row is dated ahead', async () => {
+    world.operator.clock.advance(2 * 3_600_000);
+    const ahead = Math.floor(world.operator.clock.nowMs / 1000) + 3600;
+    await world.operator.put(keyRecord(INTERMEDIATE_KEY, ahead));
+    const { stdout } = await keyfold('keys', 'rotate', '--all-partitions', '--older-than', '1h', '--json');
+    expect(JSON.parse(stdout)).toMatchObject([{ id: INTERMEDIATE_KEY, outcome: 'rotated' }]);
   });
 
   it('writes a failure to the audit log, and says which partitions failed', async () => {
