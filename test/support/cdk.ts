@@ -32,10 +32,10 @@ export function removeOutputs(): void {
 /** A stack as in a user's app. */
 export function stackOf(stackName = 'keyfold', env: { account?: string; region?: string } = ENV): Stack {
   // The CDK's own validation takes seconds. cfn-lint validates the same templates in templates.test.ts.
-  const context = { '@aws-cdk/core:validateAgainstDefaultRules': false };
+  process.env['CDK_VALIDATION'] = 'false';
   outputs ??= mkdtempSync(join(tmpdir(), 'keyfold-cdk-test-'));
   const outdir = mkdtempSync(join(outputs, 'app-'));
-  return new Stack(new App({ context, outdir }), stackName, { env });
+  return new Stack(new App({ outdir }), stackName, { env });
 }
 
 /** Synthesizes the app of a stack. */

@@ -18,9 +18,10 @@ let proxy: DynamoDbProxy;
 beforeEach(async () => {
   world = await OperatorFixture.start();
   await world.createTable(NEW);
+  const service = world.service();
   records = [];
   for (const i of Array.from({ length: 40 }).keys()) {
-    records.push(await world.service().session(`tenant-${i}`).encrypt(PAYLOAD));
+    records.push(await service.session(`tenant-${i}`).encrypt(PAYLOAD));
   }
   proxy = await DynamoDbProxy.start(world.endpoint);
 });
