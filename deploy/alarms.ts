@@ -15,7 +15,7 @@ const DAY = 86_400;
 const HOURS_WITHOUT_MAINTENANCE = 26;
 /** This many failed requests in five minutes show that the service is at fault. */
 const MANY = 10;
-/** If a larger share of the invocations fails, the function is at fault and not its callers. */
+/** If this share of the invocations or more fails, the function is at fault and not its callers. */
 const MOST = 0.5;
 /**
  * Fires after two failovers within an hour. Each warm process calls KMS once an hour, so even a small fleet reaches two

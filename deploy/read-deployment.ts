@@ -18,7 +18,9 @@ import { deploymentSchema, isKeyName, keyNameOf, type Deployment } from './deplo
 const DERIVED =
   /^KEYFOLD_(?:SERVICE|PRODUCT|KMS_KEYS|TABLE|REGION_SUFFIX|AUTH|JWT_.*|OPERATIONS|FIELDS|OUTPUT_QUEUE_URL|DEAD_LETTER_QUEUE_URL|STATIC_.*)$/;
 
-/** If one of these is true, Powertools writes no metrics, and no alarm on them fires. */
+/**
+ * Matches the settings that can turn off the metrics of Powertools. Without these metrics, their alarms cannot fire.
+ */
 const METRICS_OFF = /^POWERTOOLS_(?:METRICS_DISABLED|DEV)$/;
 
 /** The level SILENT would suppress the audit log. Powertools treats some other strings as levels above CRITICAL. */

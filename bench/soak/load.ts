@@ -32,7 +32,7 @@ const POLICY = {
 const PARTITIONS = 100;
 const CONTAINERS = 6;
 const CALLERS = 24;
-/** How late after its deadline a response may arrive. */
+/** How long after its deadline a response may arrive. */
 const LATE_MS = 300;
 const MAX_REMEMBERED = 2000;
 

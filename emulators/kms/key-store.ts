@@ -91,7 +91,7 @@ export class KeyStore {
 
   /**
    * Finds a key by its ID or ARN.
-   * @throws KmsApiError as KMS does, even if `keyId` is an alias
+   * @throws KmsApiError as KMS does, for example if `keyId` is an alias
    */
   findById(place: Place, keyId: string): EmulatedKey {
     const { resource } = parseKeyId(place, keyId);

@@ -75,7 +75,7 @@ function perform(store: KeyStore, place: Place, action: string, body: Buffer): o
   return known.perform(store, place, new Input(body, known.members));
 }
 
-/** Ends or leaves open a call as its fault requires. The action is not performed. */
+/** Ends a call, or leaves it open, as its fault requires. Does not perform the action. */
 function applyFault(
   fault: Exclude<Fault, { kind: 'latency' }>,
   request: IncomingMessage,

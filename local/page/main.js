@@ -107,7 +107,7 @@ async function guard(work) {
   }
 }
 
-/** Names in a sentence the regions that hang. Empty if no region hangs. */
+/** Returns a sentence that names the regions that hang. Returns an empty string if no region hangs. */
 function hanging() {
   const regions = world.regions.filter(({ fault }) => fault?.kind === 'hang').map(({ region }) => region);
   return regions.length === 0 ? '' : `Regions that hang: ${regions.join(' and ')}.`;

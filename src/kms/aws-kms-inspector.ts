@@ -11,7 +11,7 @@ import { outcomeOf, watchClocks, type Outcome } from '../connections/inspected-c
 import { errorNameOf } from '../errors.ts';
 import type { KmsInspector, KmsKeyDescription } from '../maintenance/inspection.ts';
 
-/** A region that responds later than this counts as down. */
+/** The timeouts of each call, in milliseconds. A region that does not respond within them counts as down. */
 const TIMEOUTS = { connectionTimeout: 1000, requestTimeout: 3000, socketTimeout: 3000, throwOnRequestTimeout: true };
 const PROBE_BYTES = 32;
 

@@ -18,7 +18,10 @@ const UNAVAILABLE = new Set([
  * the row is corrupt.
  */
 const INVALID_PARAMETERS = new Set(['ValidationException', 'ValidationError', 'InvalidArnException']);
-/** Key states that an operator has set. Every other invalid state is temporary, such as a disconnected key store. */
+/**
+ * Matches the key states that an operator has set. Every other invalid state is temporary, such as a disconnected key
+ * store.
+ */
 const OPERATOR_SET_STATE = /\bpending\s*(?:replica\s*)?(?:deletion|import)\b/i;
 /**
  * The errors whose messages are kept. These messages name the principal, key or state that an operator must correct.

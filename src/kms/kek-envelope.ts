@@ -20,7 +20,7 @@ export interface KekEnvelope {
   readonly kmsKeks: readonly RegionalKek[];
 }
 
-/** The largest DynamoDB item. */
+/** The size of the largest DynamoDB item. */
 const MAX_ENVELOPE_BYTES = 409_600;
 /** The longest key id and the longest ciphertext that KMS accepts. */
 const MAX_ARN_LENGTH = 2048;

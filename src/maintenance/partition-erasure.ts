@@ -39,13 +39,13 @@ export interface PartitionErasureOptions {
 
 /** Options of a step that changes rows. */
 export interface StepOptions {
-  /** If it aborts, the step stops before the next row and throws the reason. */
+  /** If this signal aborts, the step stops before the next row and throws the reason. */
   readonly signal?: AbortSignal;
   /** Called after each row. */
   readonly advanced?: () => void;
 }
 
-/** A key row of the partition. Tombstones are not among them. */
+/** A key row of the partition, other than a tombstone. */
 interface ErasableRow {
   readonly row: KeyRow;
   /** The region in which the row is written. */

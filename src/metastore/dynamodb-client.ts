@@ -22,8 +22,8 @@ const OWN_SETTINGS = ['region', 'endpoint', 'connectionTimeoutMs', 'requestTimeo
 const DEFAULT_TIMEOUTS = { connectionTimeoutMs: 1000, requestTimeoutMs: 3000 };
 
 /**
- * Set this number here, because it determines how long a call takes during an outage. The SDK's default depends on the
- * client and on the version.
+ * The number of attempts determines how long a call takes during an outage. It is fixed here, because the SDK's default
+ * depends on the client and on the version.
  */
 const MAX_ATTEMPTS = 3;
 /**

@@ -154,7 +154,7 @@ function isKeptObject(value: object | null): boolean {
   // match.
   if (Array.isArray(value)) return Object.keys(value).length <= value.length;
   if (value === null || OBJECT.holds(value)) return true;
-  // JSON.stringify unwraps objects of these three classes.
+  // JSON.stringify unwraps Number, String and Boolean objects.
   const tag = tagOf(value);
   if (tag === '[object Number]') return Number.isFinite(Number(value));
   return tag === '[object String]' || tag === '[object Boolean]';

@@ -5,7 +5,7 @@ import type { RowSource } from '../maintenance/reencryption/rows.ts';
 
 const CONNECTIONS = 8;
 const CONNECT_TIMEOUT_MS = 10_000;
-/** Long enough for a query to wait for the locks of other writers. */
+/** The time limit of a query. It is long enough to wait for the locks of other writers. */
 const STATEMENT_TIMEOUT_MS = 30_000;
 
 /**

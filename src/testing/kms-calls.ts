@@ -100,7 +100,7 @@ export function asView(bytes: Uint8Array): Uint8Array {
   return larger.subarray(24, 24 + bytes.length);
 }
 
-/** Checks the reason for bytes that a KMS can never unwrap. */
+/** Checks the reason that a KMS gives for bytes that it can never unwrap. */
 export function mustBeReason(unreadable: unknown): void {
   assert.ok(typeof unreadable === 'string' && unreadable !== '', 'unreadable must be a reason');
 }

@@ -17,9 +17,11 @@ export class TokenError extends Error {
   }
 }
 
-/** The token has no session left, or no memory for one. */
+/** The codes for a token that has no session left, or no memory for another session. */
 const THROTTLED = new Set(['CKR_SESSION_COUNT', 'CKR_DEVICE_MEMORY']);
-/** Faults of the configuration: the PIN, the key or the mechanism does not meet Keyfold's requirements. */
+/**
+ * Matches the codes for a wrong configuration: the PIN, the key or the mechanism does not meet Keyfold's requirements.
+ */
 const MISCONFIGURED =
   /^CKR_(?:PIN_|USER_PIN_|USER_TYPE_|USER_TOO_MANY_|USER_ANOTHER_|MECHANISM_|TEMPLATE_|KEY_(?!HANDLE_)|ATTRIBUTE_|(?:UN)?WRAPPING_KEY_(?!HANDLE_)|FUNCTION_NOT_SUPPORTED|FUNCTION_REJECTED|FIPS_|LIBRARY_LOAD_)/;
 /**

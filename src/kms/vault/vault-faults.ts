@@ -4,7 +4,10 @@ import type { VaultAnswer } from './vault-http.ts';
 
 /** The error messages of Vault and OpenBao for a ciphertext that no version of the key can open. */
 const CORRUPT = /invalid ciphertext|authentication failed|unable to decrypt|base64/i;
-/** The ciphertext's key version is below `min_decryption_version`, was trimmed, or does not exist yet. */
+/**
+ * Matches the messages for a ciphertext whose key version is below `min_decryption_version`, was trimmed, or does not
+ * exist yet.
+ */
 const VERSION_REFUSED = /disallowed by policy|version is too new/i;
 const KEY_NOT_FOUND = /key not found/i;
 /** Matches the messages with which a standby node responds if it does not forward requests. */
@@ -51,7 +54,10 @@ function classOf(status: number, text: string, request: KmsAction | 'login'): [F
   return ['misconfigured', `HttpStatus${status}`];
 }
 
-/** An AWS login also depends on STS, on this machine's clock and on credentials that expire. */
+/**
+ * Classifies the error text of a refused login. An AWS login also depends on STS, on this machine's clock and on
+ * credentials that expire, so such a refusal may be temporary.
+ */
 function classOfLogin(text: string): [FaultClass, string] {
   const [, status = 400] = STS_STATUS.exec(text) ?? [];
   const [, error = ''] = STS_ERROR.exec(text) ?? [];

@@ -22,7 +22,7 @@ export interface QuarantinedRow {
   readonly code: ErrorCode | 'ChangedTooOften';
 }
 
-/** The parts of a run. */
+/** The source of a run, what the run does with each row, its limits and its callbacks. */
 export interface ReencryptionOptions {
   readonly source: RowSource;
   readonly verbs: Pick<Verbs, 'apply'>;
@@ -42,7 +42,7 @@ export interface ReencryptionOptions {
   readonly dryRun?: boolean;
   /** The highest number of rows per second. Undefined for no limit. */
   readonly rate?: number | undefined;
-  /** If it is aborted, the run finishes the rows in progress and throws the reason. */
+  /** If this signal aborts, the run finishes the rows in progress and throws the reason. */
   readonly signal?: AbortSignal;
   readonly now: Clock;
 }

@@ -2,7 +2,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { KeyfoldError } from '../../errors.ts';
 import { SourceFault } from './rows.ts';
 
-/** The delays before the retries. They add up to about half a minute. After that, the run stops. */
+/**
+ * With these constants, the delays between the attempts add up to about half a minute. If the error persists, the run
+ * stops.
+ */
 const MAX_ATTEMPTS = 9;
 const FIRST_WAIT_MS = 100;
 const MAX_WAIT_MS = 10_000;

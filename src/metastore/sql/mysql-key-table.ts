@@ -31,7 +31,7 @@ interface Query {
 
 type Row = readonly (string | null)[];
 
-/** Returns rows as arrays, even if the caller's pool has another setting. */
+/** Query options with which the driver returns rows as arrays, even if the caller's pool has other settings. */
 const AS_ARRAYS = { rowsAsArray: true, nestTables: false, typeCast: true };
 
 /** The bytes of a text in UTF-8, whatever the character sets of the column and the connection. */
@@ -211,10 +211,11 @@ class Connections implements SqlPool<MySqlConnection> {
     const name = errorNameOf(error);
     const { sqlState, fatal } = error as { readonly sqlState?: unknown; readonly fatal?: unknown };
     const isState = typeof sqlState === 'string';
-    // 08: connection exception. 25006: the transaction is read-only.
+    // The SQLSTATE class 08 means a connection exception, and 25006 a read-only transaction.
     const isBroken = !isState || /^(?:08|25006$)/.test(sqlState) || fatal === true || GONE.has(name);
     const isUnsafe = error instanceof UnsafeSession;
-    // 28: the server refuses the user. 42: the database does not exist. Another attempt would fail, too.
+    // The SQLSTATE class 28 means that the server refuses the user, and 42 that the database does not exist. Another
+    // attempt would fail, too.
     const isRefused = isState && /^(?:28|42)/.test(sqlState);
     return {
       name: isUnsafe ? 'the session must have autocommit and a strict sql_mode' : name,

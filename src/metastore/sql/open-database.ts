@@ -16,7 +16,10 @@ export interface Database {
   readonly close: () => Promise<void>;
 }
 
-/** A query may take longer here than in a service, because it can read 500 rows. */
+/**
+ * The time limit of a query. It is longer than in a service, because a query of an operator's command can read 500
+ * rows.
+ */
 const TIMEOUT_MS = 30_000;
 /** How long one attempt to connect may take. A query makes up to three. */
 const CONNECT_TIMEOUT_MS = 5_000;

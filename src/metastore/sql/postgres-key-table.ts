@@ -33,7 +33,10 @@ interface Answer {
   readonly rowCount: number | null;
 }
 
-/** Returns rows as arrays of PostgreSQL's text values, even if the caller has set parsers. */
+/**
+ * Query options with which the driver returns rows as arrays of PostgreSQL's text values, even if the caller has set
+ * parsers.
+ */
 const AS_TEXT = { rowMode: 'array', types: { getTypeParser: () => (text: string) => text } };
 
 // Some collations treat other IDs as equal to this one, so the second condition compares the IDs byte by byte.
@@ -169,10 +172,11 @@ class Connections implements SqlPool<PostgresConnection> {
   faultOf(error: unknown): SqlFault {
     const name = errorNameOf(error);
     const isState = isSqlState(name);
-    // 08: connection exception. 57P01 to 57P05: the server has ended the connection. 25006: the server is read-only.
-    // After a failover, a new connection leads to the new primary server.
+    // The SQLSTATEs are: 08…, a connection exception; 57P01 to 57P05, the server has ended the connection; 25006, the
+    // server is read-only. If the server is read-only after a failover, a new connection leads to the new primary
+    // server.
     const isBroken = !isState || name.startsWith('08') || name.startsWith('57P') || name === '25006';
-    // 40001: serialization failure. 40P01: deadlock.
+    // The SQLSTATE 40001 means a serialization failure, and 40P01 a deadlock.
     return {
       name,
       doesNotFit: isState && name.startsWith('22'),
