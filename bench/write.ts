@@ -105,7 +105,7 @@ function byCpu({ byCpu: value }: Figure): string {
 }
 
 /**
- * A table of how many times as fast Keyfold is as each contestant. The table marks ratios that miss their budgets.
+ * A table that shows, for each contestant, how many times as fast Keyfold is. It marks ratios that miss their budgets.
  */
 function ratioTable(figures: readonly Figure[], verdicts: ReadonlyMap<string, Verdict>): string {
   const parsed = figures.map((figure) => {

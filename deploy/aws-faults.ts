@@ -111,7 +111,7 @@ function tableKeyFaults(deployment: Deployment): string[] {
 
 /**
  * With strict keys, only the named principals can use the keys, so an IAM policy cannot correct a mistake in this list.
- * Only the administrators can, in the key policy.
+ * Only the administrators can correct it, in the key policy.
  */
 function strictKeyFaults({ account, administrators, regions: [first = ''], strictKeys }: Deployment): string[] {
   if (strictKeys === undefined) return [];
@@ -134,7 +134,7 @@ function strictKeyFaults({ account, administrators, regions: [first = ''], stric
   ];
 }
 
-/** Each of these lists becomes one parameter of a stack, so it must not be too long. */
+/** Finds lists of ARNs that are too long. Each list becomes one parameter of a stack. */
 function parameterFaults(deployment: Deployment): string[] {
   const { administrators, strictKeys, tableWriters } = deployment;
   const roles = rolesLikely(deployment);

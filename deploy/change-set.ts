@@ -82,8 +82,8 @@ export async function plan(stack: Stack, intent: Intent): Promise<Plan | undefin
     '--parameters',
     JSON.stringify(parametersOf(stack, isNew ? undefined : deployed)),
   ]);
-  // The command `wait` also fails if there is nothing to change. Only the change set's status reason distinguishes that
-  // from a real failure.
+  // The command `wait` also fails if there is nothing to change. Only the change set's status reason distinguishes this
+  // case from a real failure.
   await aws(stack.region, 'cloudformation', 'wait', ['change-set-create-complete', ...given]).catch(() => undefined);
   const set = await aws<ChangeSet>(stack.region, 'cloudformation', 'describe-change-set', given);
   const changes = set.Changes.map(({ ResourceChange }) => ResourceChange);

@@ -1,8 +1,9 @@
 import type { Deployment } from './deployment.ts';
 
 /**
- * The attributes that keep a log group or a queue when its stack is deleted, because it contains audit lines or
- * messages. If CloudFormation rolls back the creation of the resource, it deletes the resource, which is still empty.
+ * The attributes that keep a log group or a queue when its stack is deleted, because the log group or queue contains
+ * audit lines or messages. If CloudFormation rolls back the creation of the resource, it deletes the resource, which is
+ * still empty.
  */
 export const KEPT = { DeletionPolicy: 'RetainExceptOnCreate', UpdateReplacePolicy: 'Retain' } as const;
 

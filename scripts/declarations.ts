@@ -2,8 +2,8 @@
  * The last step of `npm run build`: finishes the declarations that TypeScript has written to dist/. It gives their
  * imports the extension `.js`, which every version of TypeScript resolves. It removes declarations that no entry
  * imports.
- * @throws Error if a declaration imports a package, because users of Keyfold may not have it. Users of `keyfold/cdk`
- * have the CDK.
+ * @throws Error if a declaration imports a package, because users of Keyfold may not have it. The exception is the CDK,
+ * which users of `keyfold/cdk` have.
  */
 import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';

@@ -49,7 +49,7 @@ function builtInModule(name: string): string {
   return [
     `const it = /* @__PURE__ */ (() => process.getBuiltinModule('node:${name}'))();`,
     'export default it;',
-    // List all these exports, because esbuild omits those that no file imports.
+    // Export each member by its name, because esbuild then omits the exports that no file imports.
     ...exported
       .filter(([key]) => key !== 'default')
       .map(([key], i) => `const e${i} = /* @__PURE__ */ (() => it.${key})(); export { e${i} as ${key} };`),

@@ -17,7 +17,7 @@ const MAX_BODY_BYTES = 64 * 1024;
 
 /**
  * Responds to a call in the JSON protocol of KMS. The credential scope of the signature names the region. If the access
- * key ID has twelve digits, it is the account. The signature itself is not checked.
+ * key ID consists of twelve digits, it names the account. The signature itself is not checked.
  */
 export async function answerKms(
   store: KeyStore,

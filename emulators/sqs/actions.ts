@@ -171,7 +171,10 @@ function performEach(entries: readonly Input[], prepare: (entry: Input) => () =>
   return { Successful, ...(Failed.length > 0 && { Failed }) };
 }
 
-/** Reads an entry. If the entry is invalid, the returned function throws the error. */
+/**
+ * Reads an entry, and returns a function that performs it. If the entry is invalid, the returned function throws the
+ * error.
+ */
 function prepareOrFail(prepare: (entry: Input) => () => object, entry: Input): () => object {
   try {
     return prepare(entry);

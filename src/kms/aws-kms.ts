@@ -177,7 +177,8 @@ export class AwsKms implements KeyManagementService, WrapRenewer {
     if (envelope === undefined) return { unreadable: 'it is not wrapped by KMS' };
     const regions = this.#regions.filter(({ region }) => envelope.kmsKeks.some((kek) => kek.region === region));
     if (envelope.kmsKeks.length === 0) return { unreadable: 'it has no wrap of any region' };
-    // A process whose options name other regions may be able to open the row. So the options are at fault, not the row.
+    // If the row has no wrap for a configured region, the options are at fault, not the row. A process whose options
+    // name other regions may be able to open it.
     if (regions.length === 0) {
       const faults = this.#regions.map(({ region }) => new RegionFault(region, 'Decrypt', 'misconfigured', 'NoWrap'));
       throw everyRegionFailed(faults);

@@ -17,9 +17,9 @@ import type { KeyRow } from './key-table.ts';
 export interface RowCheck {
   readonly row: KeyRow;
   /**
-   * - `proven`: its proof is valid.
-   * - `provable`: it has no proof, and an operator may add `proof`.
-   * - `refused`: its proof is invalid, or it has no proof and a check failed. `why` gives the reason.
+   * - `proven`: the row's proof is valid.
+   * - `provable`: the row has no proof, and an operator may add `proof`.
+   * - `refused`: the row's proof is invalid, or the row has no proof and failed a check. `why` gives the reason.
    */
   readonly state: 'proven' | 'provable' | 'refused';
   readonly proof?: Buffer;

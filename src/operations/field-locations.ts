@@ -37,7 +37,7 @@ export function locateFields(root: JsonValue, fields: Iterable<JsonValue>, bindP
   const found = new Map<JsonValue, FieldLocation>();
   const outside = new Set<JsonValue>();
   const steps: Step[] = [];
-  // The paths to the values that contain the current one. Only paths that a field needed are written, and only once,
+  // The paths to the values that contain the current value. A path is built only if a field needs it, and only once,
   // because a thousand fields may be below one long name.
   const paths: string[] = [];
   let nameCharacters = 0;

@@ -20,7 +20,7 @@ import {
 import type { Operation } from './operation.ts';
 import { SESSION } from './session-batch.ts';
 
-/** There are no limits here, because a caller in the same process may encrypt as much as fits into its memory. */
+/** A caller in the same process has no limits, because they may encrypt as much as fits into their memory. */
 const NO_LIMITS = { plaintextLimitBytes: Infinity, maxItems: Infinity, answerFits: () => true };
 const NO_CALLBACKS = { itemsCounted: () => {}, itemsFailed: () => {} };
 

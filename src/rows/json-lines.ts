@@ -43,7 +43,7 @@ interface FileState {
   readonly changedMs: number;
 }
 
-/** The progress of the run, in bytes of both files and in lines. */
+/** The progress of the run: the bytes of the input and of the output so far, and the number of lines. */
 interface Place {
   input: number;
   output: number;

@@ -32,8 +32,8 @@ export async function openPostgresRows(url: string, options: PostgresRowsOptions
 }
 
 /**
- * Says which database a URL leads to. If the URL leaves out a part, the driver uses the environment, such as `PGHOST`.
- * The result holds no password.
+ * Describes the database to which a URL leads. If the URL leaves out a part, the driver uses the environment, such as
+ * `PGHOST`. The result holds no password.
  * @throws KeyfoldError `InvalidConfiguration` if the driver is not installed, or refuses the URL
  */
 export async function postgresPlaceOf(url: string): Promise<object> {

@@ -32,7 +32,10 @@ export const CONTRACT_OPTIONS: Types<ContractOptions<unknown>> = {
   openHanging: optional(FUNCTION),
 };
 
-/** A call to a plug-in, with its name. Undefined if the plug-in does not have this optional method. */
+/**
+ * A call of a method of a plug-in, with its name. If the method is optional and the plug-in lacks it, the call returns
+ * undefined.
+ */
 export type Call<T> = readonly [name: string, call: (plugIn: T, deadline: Deadline) => Promise<unknown> | undefined];
 
 /**
@@ -73,7 +76,7 @@ export async function mustFailWith(
 /** Returns the calls that a case makes. The function may use another plug-in to prepare them. */
 type Calls<T> = () => readonly Call<T>[] | Promise<readonly Call<T>[]>;
 
-/** The case that checks that an aborted deadline ends each of these calls. */
+/** The case that checks that an aborted deadline ends each of the given calls. */
 export function abortCase<T>(open: Opener<T>, calls: Calls<T>): ContractCase {
   return {
     name: 'answers a call under an aborted deadline, or rejects with the reason of its signal',
@@ -98,7 +101,7 @@ async function mustHonour(reason: Error, work: Promise<unknown> | undefined, nam
   });
 }
 
-/** The case that checks that an abort ends each of these calls, although the service never responds. */
+/** The case that checks that an abort ends each of the given calls, although the service never responds. */
 export function hangCases<T>(openHanging: Opener<T> | undefined, calls: Calls<T>): ContractCase[] {
   const name = 'rejects with the reason of the signal if the deadline passes while its service does not answer';
   return caseWith(openHanging, name, async (open) => {

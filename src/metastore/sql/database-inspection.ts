@@ -2,7 +2,10 @@ import { outcomeOf, type Outcome } from '../../connections/inspected-calls.ts';
 import type { DatabaseInspection } from '../../maintenance/inspection.ts';
 import { IS_SAFE } from './mysql-key-table.ts';
 
-/** A System Key that is wrapped in two regions needs almost this many characters. */
+/**
+ * The column `key_record` must hold at least this many characters. A System Key that is wrapped in two regions needs
+ * almost as many.
+ */
 const MIN_RECORD_LENGTH = 1000;
 
 /** Inspects PostgreSQL's server and the key table. */

@@ -21,7 +21,7 @@ export interface Database {
  * rows.
  */
 const TIMEOUT_MS = 30_000;
-/** How long one attempt to connect may take. A query makes up to three. */
+/** How long one attempt to connect may take. A query makes up to three such attempts. */
 const CONNECT_TIMEOUT_MS = 5_000;
 /** One connection runs queries. The other one cancels a query on the first one. */
 const CONNECTIONS = 2;

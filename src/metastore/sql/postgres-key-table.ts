@@ -39,7 +39,7 @@ interface Answer {
  */
 const AS_TEXT = { rowMode: 'array', types: { getTypeParser: () => (text: string) => text } };
 
-// Some collations treat other IDs as equal to this one, so the second condition compares the IDs byte by byte.
+// Some collations treat different IDs as equal, so the second condition compares the IDs byte by byte.
 const OF_ID = 'id = $1 AND id::text COLLATE "C" = $1';
 /** The text of a row, but at most one character more than a readable row has. */
 const TEXT = `left(key_record::text, ${MAX_KEY_RECORD_CHARACTERS + 1})`;

@@ -37,8 +37,8 @@ const MAX_ATTEMPTS = 3;
  */
 const MIN_STOP_TIMEOUT_MS = 3000;
 /**
- * A connection that has been idle for ten seconds is not used again, because the network may have dropped it. A query
- * on it would then wait for its timeout.
+ * A connection that has been idle for ten seconds is not used again, because the network may have dropped it. On a
+ * dropped connection, a query would wait until its timeout.
  */
 const MAX_IDLE_MS = 10_000;
 
