@@ -26,7 +26,9 @@ export function timeAhead(ms: number, now: Clock): Clock {
 
 /** A clock may step back by this much in total before Keyfold reacts, because time services make small corrections. */
 const MAX_CORRECTION_MS = 1000;
-/** If the clock falls behind the monotonic clock by more than this between two readings, it was set back in between. */
+/**
+ * If the clock falls behind the monotonic clock by more than this between two readings, it was set back between them.
+ */
 const MAX_LAG_MS = 60_000;
 
 /**

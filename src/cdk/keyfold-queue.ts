@@ -33,7 +33,7 @@ export class KeyfoldQueue extends Construct {
   readonly inputQueue: IQueue;
   /** The queue to which the function sends results */
   readonly outputQueue: IQueue;
-  /** The dead-letter queue, for messages that would fail again after any number of retries */
+  /** The dead-letter queue, for messages that would fail at every retry */
   readonly deadLetterQueue: IQueue;
   /** The function that reads the input queue */
   readonly queueFunction: IFunction;

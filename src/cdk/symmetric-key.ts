@@ -27,8 +27,8 @@ export interface SymmetricKeyProps {
    */
   readonly policyRegions?: readonly string[] | undefined;
   /**
-   * The only services that may use the key, such as `dynamodb.us-west-2.amazonaws.com`. Leave it out for Keyfold's key,
-   * because the functions call KMS directly.
+   * The only services that may use the key, such as `dynamodb.us-west-2.amazonaws.com`. Leave this option out for
+   * Keyfold's key, because the functions call KMS directly.
    */
   readonly viaServices?: readonly string[] | undefined;
   /**

@@ -109,8 +109,8 @@ export class SessionFactory {
 
   /**
    * Checks that the latest System Key of the service opens. It reads the key's row from the metastore and unwraps the
-   * key with the KMS, even if the key is in the cache. A key that is dated too far ahead counts only if there is no
-   * other. It makes no key.
+   * key with the KMS, even if the key is in the cache. The method takes a key that is dated too far ahead only if there
+   * is no other key. It makes no key.
    * @throws TypeError for limits of the wrong type
    * @throws KeyfoldError if the metastore or the KMS fails, or `KeyNotYetVisible` if the service has no System Key yet
    */

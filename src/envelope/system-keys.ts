@@ -185,8 +185,8 @@ export class SystemKeys {
   async #usable(record: EnvelopeKeyRecord, deadline: Deadline): Promise<EnvelopeKey | undefined> {
     const { policy, now } = this.#dependencies;
     if (isRetired(policy, this.#standing(record), now())) return undefined;
-    // Any key that may seal can seal new Intermediate Keys. To find out whether a still later key exists would take
-    // another query.
+    // Any key that may seal can seal new Intermediate Keys. Finding out whether a later key exists would take another
+    // query.
     return this.#putLatest(await this.#unwrap(record, deadline));
   }
 
