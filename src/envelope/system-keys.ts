@@ -193,7 +193,7 @@ export class SystemKeys {
   /** @throws KeyfoldError `KeyRowUnreadable` if the key does not have 256 bits, or if the proof of its row is wrong */
   #check(record: EnvelopeKeyRecord, key: Buffer, basis: RowProofBasis | undefined): void {
     try {
-      if (key.length !== KEY_BYTES) throw keyRowUnreadable(record, 'its key is not of 256 bits');
+      if (key.length !== KEY_BYTES) throw keyRowUnreadable(record, 'its key does not have 256 bits');
       checkRowProof(record, proofOfSystemKey(record, key, basis), this.#dependencies.keyRowProofs);
     } catch (error) {
       key.fill(0);

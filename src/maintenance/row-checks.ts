@@ -153,7 +153,7 @@ function whyUnlikely({ created }: KeyMeta, parentCreated: number, policy: Crypto
 
 function keep(row: EnvelopeKeyRecord, bytes: Buffer, opened: OpenedKeys, proofOf: () => Buffer): Opening {
   try {
-    if (bytes.length !== KEY_BYTES) return { row, fault: 'its key is not of 256 bits' };
+    if (bytes.length !== KEY_BYTES) return { row, fault: 'its key does not have 256 bits' };
     opened.add(row, bytes);
     const proof = proofOf();
     return { row, proof, key: new EnvelopeKey(bytes, 0, standingOf(row, 0)) };

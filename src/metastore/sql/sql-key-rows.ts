@@ -22,9 +22,9 @@ export interface SqlPages {
 const ROWS_PER_PAGE = 500;
 
 /**
- * Reads all keys of a table page by page, so that a table of any size fits into memory. Omits the row that describes
- * the configuration of Asherah Rust, because Asherah Rust would refuse to start if it found that row in another
- * metastore.
+ * Reads all keys of a table page by page, so that a table of any size fits into memory. Omits every row whose ID is not
+ * the ID of a key. One such row holds the configuration of Asherah Rust, which refuses to start if it finds that row in
+ * another metastore.
  * @throws KeyfoldError `MetastoreUnavailable`
  */
 export async function* keyRowsOf(table: SqlPages): AsyncGenerator<KeyRow> {

@@ -83,7 +83,7 @@ it('a check of rows refuses a key that does not have 256 bits, and zeroes the ke
   const key = Buffer.alloc(16, 1);
   world.kms.unwrap = async () => ({ key });
   expect(await check(world, [keyRecord('_SK_svc_prod', 60)])).toMatchObject([
-    { state: 'refused', why: 'its key is not of 256 bits' },
+    { state: 'refused', why: 'its key does not have 256 bits' },
   ]);
   expect(key).toEqual(Buffer.alloc(16));
 });
