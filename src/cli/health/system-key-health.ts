@@ -27,7 +27,7 @@ export interface SystemKeyChecks {
   readonly now: Clock;
   readonly kms: KeyManagementService;
   readonly regions: readonly KmsRegionHealth[];
-  /** Whether the table has rows of any id. */
+  /** Whether the table has at least one row, whatever its ID. */
   readonly holdsRows: boolean;
   /** What an operator should do about unreadable rows. */
   readonly rowsFix: string;

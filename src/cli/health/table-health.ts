@@ -21,7 +21,7 @@ export interface TableChecks {
 export interface TableHealth {
   readonly checks: readonly HealthCheck[];
   readonly answers: boolean;
-  /** Whether the table has rows of any id. */
+  /** Whether the table has at least one row, whatever its ID. */
   readonly holdsRows: boolean;
 }
 
