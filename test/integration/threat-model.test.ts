@@ -117,7 +117,7 @@ describe('an attacker who can write to the table', () => {
   });
 });
 
-it('an attacker who answers for KMS in one region gets data keys, because the maintenance renews wraps that do not open', async () => {
+it('an attacker who answers for KMS in one region gets data keys, because the maintenance sends a data key to a region whose wrap does not open', async () => {
   const [WEST, EAST] = ['us-west-2', 'us-east-1'];
   const systemKey = Buffer.alloc(32, 9);
   const kms = await startKmsEmulator();

@@ -46,7 +46,7 @@ describe.each([
   runContract('Pkcs11Kms on SoftHSM as a KMS', kmsContract(openOne, faults));
   runContract('Pkcs11Kms on SoftHSM as a renewer of wraps', wrapRenewerContract(openOne, faults));
 
-  it('never unwraps a wrap with a changed character', async () => {
+  it('does not unwrap a wrap in which a character was changed', async () => {
     const kms = open({ mechanism });
     const text = Buffer.from(await wrap(kms)).toString();
     for (let at = text.lastIndexOf(':') + 1; at < text.length; at += 3) {

@@ -11,7 +11,7 @@ const FOLDER = join(PEERS_FOLDER, NAME);
 const VERSIONS = join(import.meta.dirname, `${NAME}.json`);
 const ARCHITECTURES: Readonly<Record<string, string>> = { x64: 'x86_64', arm64: 'arm64' };
 
-/** The paths of Lambda's runtime emulator and of Lambda's client for the Runtime API, for Node. */
+/** The paths of Lambda's runtime emulator and of Lambda's Node client for the Runtime API. */
 export const LAMBDA_RUNTIME = {
   emulator: join(FOLDER, 'aws-lambda-rie'),
   client: join(FOLDER, 'node_modules', 'aws-lambda-ric', 'index.mjs'),

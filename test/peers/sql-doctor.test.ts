@@ -78,9 +78,9 @@ describe.for(KINDS)('keyfold doctor on %s', (kind) => {
   });
 
   it.for([
-    ['a column created of type DATE', { created: 'DATE' }],
-    ['a column key_record that is too short', { keyRecord: 'VARCHAR(999)' }],
-  ] as const)('reports a table with %s before a key is lost', async ([, types]) => {
+    ['created has the type DATE', { created: 'DATE' }],
+    ['key_record is too short', { keyRecord: 'VARCHAR(999)' }],
+  ] as const)('reports, before a key is lost, a table whose column %s', async ([, types]) => {
     await database.createTable(types);
     expect(await found()).toMatchObject([{ check: 'table writes', state: 'fault' }]);
     await database.createTable({ keyRecord: 'VARCHAR(1000)' });

@@ -92,7 +92,7 @@ describe('VaultKms with a transit key', () => {
     expect(await codeOf(unwrap(open('theirs'), wrapped))).toBe('KmsMisconfigured');
   });
 
-  it('never unwraps a wrap with a changed character', async () => {
+  it('does not unwrap a wrap in which a character was changed', async () => {
     const key = await makeKey();
     const text = Buffer.from(await wrap(open(key))).toString();
     for (let at = 0; at < text.length; at += 7) {

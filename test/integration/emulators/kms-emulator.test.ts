@@ -310,7 +310,7 @@ describe('KMS emulator: keys', () => {
     expect(await nameOf(kms.send(new Command({ KeyId })))).toBe('InvalidArnException');
   });
 
-  it('the emulator accepts the maximum of each size', async () => {
+  it('the emulator accepts values of the maximum size', async () => {
     const context = { a: 'x'.repeat(8192 - '{"a":""}'.length) };
     const command = new EncryptCommand({ KeyId: keyArn, Plaintext: Buffer.alloc(4096), EncryptionContext: context });
     expect(await nameOf(kms.send(command))).toBe('no error');
@@ -341,7 +341,7 @@ describe('KMS emulator: keys', () => {
     }
   });
 
-  it('DescribeKey shows a key as KMS does, and its deletion date once the deletion is scheduled', async () => {
+  it('DescribeKey shows a key as KMS does, with the deletion date once a deletion is scheduled', async () => {
     const nowSeconds = Math.floor(Date.now() / 1000);
     vi.useFakeTimers({ toFake: ['Date'], now: nowSeconds * 1000 + 999 });
     const { KeyMetadata: made } = await kms.send(new CreateKeyCommand({ Description: 'orders' }));
@@ -792,7 +792,7 @@ describe('KMS emulator: control API', () => {
     expect(emulator.calls()).toEqual([]);
   });
 
-  it('the emulator keeps the last 100,000 calls at most', () => {
+  it('the emulator keeps at most the last 100,000 calls', () => {
     const regions = new Regions();
     const noteCalls = (count: number, action: string): void => {
       for (let n = 0; n < count; n += 1) regions.note({ region: REGION, action, keyId: undefined, outcome: 'ok' });

@@ -45,7 +45,7 @@ describe('the KMS emulator', () => {
     expect(await outcome(min - 1)).toBe('ValidationException');
   });
 
-  it('schedules a deletion only in 7 to 30 days', async () => {
+  it('schedules a deletion only 7 to 30 days ahead', async () => {
     for (const days of [6, 7, 30, 31]) {
       const KeyId = (await kms.ensureKey('us-west-2', `alias/window-${days}`)).keyArn;
       const outcome = await outcomeOf('ScheduleKeyDeletion', JSON.stringify({ KeyId, PendingWindowInDays: days }));

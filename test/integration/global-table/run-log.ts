@@ -31,7 +31,7 @@ export class RunLog {
     }
   }
 
-  /** The last steps of the run, to find out why it failed. */
+  /** The last steps of the run. They help to find out why the run failed. */
   tail(): string {
     const first = Math.max(0, this.#steps.length - LAST_STEPS);
     return this.#steps

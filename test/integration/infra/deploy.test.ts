@@ -262,7 +262,7 @@ describe('a deploy script with --region', () => {
     expect(parametersOf(outcome)[0]?.['KeyRegions']).toBe(keyRegions);
   });
 
-  it('deploys the table only with the first region, which has the stack', async () => {
+  it('deploys the table only if --region names the first region, which has the stack of the table', async () => {
     const given = { ...ABSENT, ...changes(['Add', 'AWS::DynamoDB::GlobalTable']) };
     expect((await cli.deploy(['table', '--region', 'us-west-2'], given)).code).toBe(0);
     const other = await cli.deploy(['table', '--region', 'us-east-1'], given);

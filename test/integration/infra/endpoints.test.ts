@@ -66,7 +66,7 @@ it.for([
   });
 });
 
-it('the endpoints stack names the region of each service that is in another region', () => {
+it('each endpoint for a service in another region names that region', () => {
   const regions = Object.values(resources).flatMap(({ Properties: { ServiceName, ServiceRegion } }) =>
     ServiceRegion === undefined ? [] : [[ServiceName, ServiceRegion]],
   );

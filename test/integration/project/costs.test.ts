@@ -35,7 +35,7 @@ describe('the processes of a fleet in the cost model', () => {
     expect(processesFor(10_000, ASSUMED)).toBe(199);
   });
 
-  it('serve the number of different partitions that random requests would select on average', () => {
+  it('serve as many different partitions as random requests would select on average', () => {
     expect(pairsMetBy(2, 4)).toBeCloseTo(1.75);
     expect(pairsMetBy(0, 4)).toBe(0);
     expect(pairsMetBy(1, 1)).toBe(1);

@@ -115,7 +115,7 @@ export function sqlOperatorContract(kind: SqlKind, open: () => SqlDatabase): voi
     expect(later.key.parent.created).toBeGreaterThan(key.parent.created);
   });
 
-  it('keys prove adds a proof that the service accepts, and only to a row that has none', async () => {
+  it('keys prove adds a proof only to a row that has none, and the service accepts the proof', async () => {
     await sessions().session('tenant-1').encrypt(PAYLOAD);
     const { proof, ...row } = (await opened.metastore.loadLatest(SYSTEM_KEY, noDeadline())) as EnvelopeKeyRecord;
     await database.run(`DELETE FROM encryption_key WHERE id = '${SYSTEM_KEY}'`);

@@ -19,9 +19,9 @@ export interface VictimDependencies {
 
 /** How a process ended, and what it had done before. */
 export interface Death {
-  /** The records that its caller received. */
+  /** The records that the process's caller received. */
   readonly returned: readonly Returned[];
-  /** Its requests, named as in {@link startProxy}. */
+  /** The process's requests, named as in {@link startProxy}. */
   readonly steps: readonly string[];
   /**
    * `killed` and the moment, if the process died at the given point. `finished`, if no point was given and the process
