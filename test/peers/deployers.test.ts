@@ -37,10 +37,10 @@ const FOR_OTHER_PROPERTIES = [
   // IAM has no action with this name.
   /^(?:s3:REST\.PUT\.OBJECT|apigateway:TagResource|apigateway:UntagResource)$/,
 ];
-/** For the delivery logs of an SNS topic, which Keyfold does not use. */
+/** The permission for the delivery logs of an SNS topic, which Keyfold does not use. */
 const FOR_A_LOG_OF_DELIVERIES = /^iam:GetRole$/;
 /**
- * For a KMS key that encrypts the functions' environment or the table. docs/reference/iam-and-stacks.md and
+ * Permissions for a KMS key that encrypts the functions' environment or the table. docs/reference/iam-and-stacks.md and
  * docs/how-to/replace-a-kms-key.md say which role needs these permissions.
  */
 const FOR_OTHER_KEYS = /^kms:/;

@@ -165,8 +165,8 @@ DynamoDBGlobalTableProvider.create = create_global_table
 DynamodbServer.do_start_thread = start_dynamodb
 # LocalStack needs this module, and Java, only for state machines with JSONata.
 sys.modules["jpype"] = sys.modules["jpype.imports"] = ModuleType("jpype")
-# Replace these two before LocalStack imports the modules that use them. Otherwise its server would listen on every
-# address.
+# Replace the executor and the endpoint before LocalStack imports the modules that use them. Otherwise LocalStack's
+# server would listen on every address.
 runtime_executor.get_runtime_executor = lambda: EmulatorExecutor
 endpoints.TCP4ServerEndpoint = functools.partial(endpoints.TCP4ServerEndpoint, interface="127.0.0.1")
 

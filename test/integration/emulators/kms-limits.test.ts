@@ -53,7 +53,7 @@ describe('the KMS emulator', () => {
     }
   });
 
-  it('accepts whole numbers only', async () => {
+  it('accepts only a whole number for NumberOfBytes', async () => {
     for (const NumberOfBytes of [1.5, '32', true, [32]])
       expect(await outcomeOf('GenerateDataKey', JSON.stringify({ KeyId: keyArn, NumberOfBytes }))).toBe(
         'SerializationException',

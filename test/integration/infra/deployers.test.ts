@@ -275,13 +275,13 @@ describe('the deployment role', () => {
     });
 
     it.for([
-      ['may', 'while it creates them', { 'aws:TagKeys': ['Classification'] }],
+      ['may', 'with Classification, while it creates them', { 'aws:TagKeys': ['Classification'] }],
       [
         'may',
-        'with additional CloudFormation tags',
+        'with Classification and the tags of CloudFormation',
         { 'aws:TagKeys': ['Classification', 'aws:cloudformation:stack-name'] },
       ],
-      ['cannot', 'with other tags', { 'aws:TagKeys': ['Team'] }],
+      ['cannot', 'with any other tag, such as Team', { 'aws:TagKeys': ['Team'] }],
       [
         'cannot',
         'that belong to another service',

@@ -39,7 +39,7 @@ async function said(...args: string[]): Promise<{ code: number; stderr: string }
   });
 }
 
-/** The command with number `n` in the greeting. */
+/** The command below the heading with the number `n` in the greeting. */
 function commandOf(greeting: string, n: number): string {
   return new RegExp(`^${n}\\. .*\\n +(.*)$`, 'm').exec(greeting)?.[1] ?? '';
 }
