@@ -1,11 +1,11 @@
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { cp, mkdtemp, rm } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 interface Package {
   readonly version?: string;
@@ -93,37 +93,74 @@ describe('the pinned Node version', () => {
     expect(process.versions.node).toBe(nodes[`node-${process.platform}-${process.arch}`] ?? process.versions.node);
   });
 
-  it('forwards signals, and exits with the code of its script', async () => {
-    const failed = promisify(execFile)(process.execPath, [launcher, '-e', 'process.exitCode = 7']);
-    await expect(failed).rejects.toMatchObject({ code: 7 });
-    const script = "process.on('SIGTERM', () => process.exit(5)); setInterval(() => {}, 1000); console.log('up')";
+  it('exits with the code of its script, and with 128 more than the number of the signal that ended it', async () => {
+    for (const [script, code] of [
+      ['process.exitCode = 7', 7],
+      ["process.kill(process.pid, 'SIGKILL')", 137],
+    ] as const) {
+      const ended = promisify(execFile)(process.execPath, [launcher, '-e', script]);
+      await expect(ended).rejects.toMatchObject({ code });
+    }
+  });
+
+  it.for(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)('forwards the signal %s to its script', async (signal) => {
+    const script = `process.on('${signal}', () => process.exit(5)); setInterval(() => {}, 1000); console.log('up')`;
     const child = spawn(process.execPath, [launcher, '-e', script]);
     await once(child.stdout, 'data');
-    child.kill('SIGTERM');
+    child.kill(signal);
     expect(await once(child, 'exit')).toEqual([5, null]);
   });
 
-  it("is replaced by this machine's own Node on a platform for which npm has no build", async () => {
-    const folder = await mkdtemp(join(tmpdir(), 'keyfold-'));
-    const alone = join(folder, 'pinned-node.mjs');
-    await cp(launcher, alone);
-    const { stdout } = await promisify(execFile)(process.execPath, [alone, '-p', 'process.execPath']);
-    expect(stdout).toBe(`${process.execPath}\n`);
-    await rm(folder, { recursive: true });
-  });
-
-  it("is named in the error if npm did not install it and this machine's own Node is too old", async () => {
-    const folder = await mkdtemp(join(tmpdir(), 'keyfold-'));
-    const alone = join(folder, 'pinned-node.mjs');
-    await cp(launcher, alone);
-    const old = "data:text/javascript,Object.defineProperty(process, 'versions', { value: { node: '20.19.0' } })";
-    const failed = promisify(execFile)(process.execPath, ['--import', old, alone, '-v']);
-    await expect(failed).rejects.toMatchObject({
-      code: 1,
-      stderr: expect.stringMatching(
-        /: install Node 22\.18 or newer, or run npm ci without --omit=optional\n$/,
-      ) as string,
+  describe('in a folder of its own', () => {
+    const target = `${process.platform}-${process.arch}`;
+    let folder: string;
+    beforeEach(async () => {
+      folder = await mkdtemp(join(tmpdir(), 'keyfold-'));
+      await cp(launcher, join(folder, 'pinned-node.mjs'));
     });
-    await rm(folder, { recursive: true });
+    afterEach(() => rm(folder, { recursive: true }));
+
+    /** Installs a program in place of the Node of a package. */
+    async function install(name: string, program: string): Promise<void> {
+      const bin = join(folder, 'node_modules', name, 'bin');
+      await mkdir(bin, { recursive: true });
+      await writeFile(join(bin, 'node'), program, { mode: 0o755 });
+    }
+
+    /** Runs the launcher on a machine whose own Node has this version. */
+    const launch = (args: readonly string[], version = process.versions.node) => {
+      const own = `data:text/javascript,Object.defineProperty(process, 'versions', { value: { node: '${version}' } })`;
+      return promisify(execFile)(process.execPath, ['--import', own, join(folder, 'pinned-node.mjs'), ...args]);
+    };
+
+    it("is replaced by this machine's own Node on a platform for which npm has no build", async () => {
+      expect((await launch(['-p', 'process.execPath'])).stdout).toBe(`${process.execPath}\n`);
+    });
+
+    it("is replaced by this machine's own Node if it does not start, like a build for glibc on Alpine", async () => {
+      await install(`node-${target}`, '#!/absent/interpreter\n');
+      expect((await launch(['-p', 'process.execPath'])).stdout).toBe(`${process.execPath}\n`);
+    });
+
+    it.for([`node-${target}`, `node-bin-${target}`])('may come from the package %s', async (name) => {
+      await install(name, '#!/bin/sh\necho "pinned $1"\n');
+      expect((await launch(['script.ts'])).stdout).toBe('pinned script.ts\n');
+    });
+
+    it.for(['22.18.0', '23.0.0'])("is not needed if this machine's own Node is %s", async (version) => {
+      expect((await launch(['-p', '1'], version)).stdout).toBe('1\n');
+    });
+
+    it.for(['20.19.0', '22.17.1'])(
+      "is named in the error if npm did not install it and this machine's own Node is %s, which is too old",
+      async (version) => {
+        await expect(launch(['-v'], version)).rejects.toMatchObject({
+          code: 1,
+          stderr: expect.stringMatching(
+            /: install Node 22\.18 or newer, or run npm ci without --omit=optional\n$/,
+          ) as string,
+        });
+      },
+    );
   });
 });
