@@ -172,6 +172,36 @@ it('the views of the page equal their reviewed file', async () => {
   await expect(`${views.join('\n\n')}\n`).toMatchFileSnapshot('reviewed/page-views.txt');
 });
 
+it('the table of keys describes rows of each kind, also rows that cannot be read', async () => {
+  const { keysView } = await import(join(FOLDER, 'keys-view.js'));
+  const row = { id: '_SK_a', kind: 'system', created: 60, state: 'valid', parent: null, wraps: null, wrappedBy: null };
+  const wraps = [{ region: 'us-west-2' }, { region: 'us-east-1' }];
+  const rows = [
+    { ...row, wraps },
+    { ...row, wraps: [], state: 'revoked' },
+    { ...row, wrappedBy: 'a transit key', state: 'expired' },
+    { ...row, id: '_IK_b', kind: 'intermediate', parent: { id: '_SK_a', created: 0 } },
+    { ...row, id: '_IK_b', kind: 'tombstone', created: 1, state: 'erased' },
+    { ...row, id: 'erasures', kind: 'register', state: 'unreadable' },
+    { ...row, id: 'x', kind: 'other', created: null, state: 'unreadable', unreadable: 'no key' },
+  ];
+  const revoked: unknown[] = [];
+  const table: PageElement = keysView(rows, (one: unknown) => revoked.push(one));
+  const made = '1970-01-01 00:01:00 UTC';
+  expect([...table.querySelectorAll('tbody tr')].map((one) => texts('td', one))).toEqual([
+    ['_SK_a', 'System Key', made, '✓ valid', 'KMS in us-west-2 and us-east-1', 'Revoke'],
+    ['_SK_a', 'System Key', made, '✕ revoked', 'no region', ''],
+    ['_SK_a', 'System Key', made, '⏱ expired', 'a transit key', 'Revoke'],
+    ['_IK_b', 'Intermediate Key', made, '✓ valid', '_SK_a 1970-01-01 00:00:00 UTC', 'Revoke'],
+    ['_IK_b', 'tombstone', '1970-01-01 00:00:01 UTC', '✕ erased', '', ''],
+    ['erasures', 'register of erasures', made, '', '', ''],
+    ['x', 'not a Keyfold key', '?', '? unreadable', 'no region', ''],
+  ]);
+  expect(table.querySelector('[title]')?.getAttribute('title')).toBe('no key');
+  for (const button of table.querySelectorAll('button')) button.click();
+  expect(revoked).toEqual([rows[0], rows[2], rows[3]]);
+});
+
 describe('a text on the page', () => {
   it('is encrypted and decrypted, and the page shows the cost of each request', async () => {
     fill('plaintext', 'Grüße, 世界');
