@@ -3,12 +3,14 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { encodeDataRowRecord } from '../../../src/index.ts';
+import { encodeDataRowRecord, type EnvelopeKeyRecord } from '../../../src/index.ts';
+import { noDeadline } from '../../support/fakes.ts';
 import { HealthyService } from '../../support/healthy-service.ts';
 
 const INTERMEDIATE_KEY = '_IK_tenant-1_orders_shop';
 let folder: string;
 let world: HealthyService;
+let copies = 0;
 
 beforeAll(async () => {
   world = await HealthyService.start();
@@ -30,9 +32,21 @@ async function run(command: string, failsAt: number): Promise<{ code: number; st
     outcomes.push((JSON.parse(line) as { outcome: unknown }).outcome);
     return Promise.resolve();
   };
-  const args = command.replaceAll('FOLDER', folder).split(' ');
+  const args = command.replaceAll('FOLDER', folder).replace('COPY', `Copy${copies}`).split(' ');
   const { code, stderr } = await world.operator.keyfold(args, world.settings, { audit });
   return { code, stderr, outcomes };
+}
+
+/** Replaces the newest Intermediate Key with a row without a proof, as an older version wrote it. */
+async function unprove(): Promise<void> {
+  const key = await world.operator.metastore.loadLatest(INTERMEDIATE_KEY as never, noDeadline());
+  await world.operator.put({ ...(key as EnvelopeKeyRecord), proof: undefined });
+}
+
+/** Creates an empty table, to which the next command copies. */
+async function createCopy(): Promise<void> {
+  copies += 1;
+  await world.operator.createTable(`Copy${copies}`);
 }
 
 const ROTATE = 'keys rotate --partition tenant-1';
@@ -40,7 +54,7 @@ const REVOKE = `keys revoke ${INTERMEDIATE_KEY} latest`;
 const ERASE = 'partitions erase tenant-2 --reason r';
 const REENCRYPT = 'reencrypt FOLDER/rows --verb rewrap --quarantine FOLDER/q';
 
-it.for<[command: string, lines: string[], before?: string]>([
+it.for<[command: string, lines: string[], before?: string | (() => Promise<void>)]>([
   [ROTATE, ['attempting', 'rotated']],
   ['keys rotate', ['attempting', 'rotated']],
   ['maintain', ['attempting', 'maintained']],
@@ -49,16 +63,19 @@ it.for<[command: string, lines: string[], before?: string]>([
   [REVOKE, ['refused'], ROTATE],
   [`${REENCRYPT} --dry-run`, ['attempting', 'would-write']],
   [`${REENCRYPT} --output FOLDER/out`, ['attempting', 'done']],
+  ['keys prove --yes', ['attempting', 'proven'], unprove],
+  ['table copy --from EncryptionKey --table COPY --yes', ['attempting', 'transferred'], createCopy],
   [`${ERASE} --dry-run`, ['would-write']],
   [ERASE, ['declined']],
   [`${ERASE} --cancel`, ['refused']],
   [`${ERASE} --confirm tenant-2`, ['attempting', 'begun'], `${ERASE} --confirm tenant-2 --cancel`],
 ])('%s fails if it cannot write one of its audit lines (outcomes: %j)', async ([command, lines, before]) => {
-  if (before !== undefined) await run(before, 0);
+  const prepare = (): unknown => (typeof before === 'string' ? run(before, 0) : before?.());
+  await prepare();
   expect((await run(command, 0)).outcomes).toEqual(lines);
   for (const at of lines.keys()) {
     await rm(join(folder, 'out'), { force: true });
-    if (before !== undefined) await run(before, 0);
+    await prepare();
     const { code, stderr, outcomes } = await run(command, at + 1);
     expect([at, code, stderr]).toEqual([at, 1, expect.stringContaining('The audit line cannot be written: EIO.')]);
     expect(outcomes.slice(0, at)).toEqual(lines.slice(0, at));
