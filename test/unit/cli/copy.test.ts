@@ -1,6 +1,8 @@
 import { PutItemCommand, DynamoDBClient, ScanCommand } from '@aws-sdk/client-dynamodb';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { DynamoDbMetastore, SessionFactory, StaticKms, type DataRowRecord } from '../../../src/index.ts';
+import type { CliDependencies } from '../../../src/cli/dependencies.ts';
+import { operatorAdapters } from '../../../src/container.ts';
 import type { KeyItem } from '../../../src/metastore/dynamodb-item.ts';
 import { DynamoDbProxy } from '../../support/dynamodb-proxy.ts';
 import { OperatorFixture, type CliRun } from '../../support/operator.ts';
@@ -207,6 +209,27 @@ describe('keyfold table copy', () => {
     expect([self.code, self.stderr]).toEqual([2, expect.stringContaining('cannot be copied to itself') as string]);
     const absent = await copy(['--from', 'NoSuchTable']);
     expect([absent.code, absent.stderr]).toEqual([1, expect.stringContaining('NoSuchTable') as string]);
+  });
+
+  it('imports the rows of the database that DATABASE_URL names, and closes its connections', async () => {
+    const calls: string[] = [];
+    const openImport: CliDependencies['openImport'] = async (url, target) => {
+      calls.push(url);
+      const transfer = operatorAdapters.openCopy({ ...target, tableName: OLD }, target);
+      transfer.close = async () => void calls.push('closed');
+      return transfer;
+    };
+    Object.assign(world.adapters, { openImport });
+    const args = ['table', 'import', '--table', NEW, '--yes', '--reason', 'move'];
+    const run = await world.keyfold(args, { DATABASE_URL: 'postgres://u@h/d' });
+    expect([run.code, calls]).toEqual([0, ['postgres://u@h/d', 'closed']]);
+    expect(await itemsOf(NEW)).toEqual(await itemsOf(OLD));
+    const [attempting, transferred] = run.stderr.split('\n').map((line) => JSON.parse(line || '{}') as unknown);
+    const audited = { action: 'table import', reason: 'move', table: NEW };
+    expect([attempting, transferred]).toMatchObject([
+      { ...audited, outcome: 'attempting', missing: 41, added: 0 },
+      { ...audited, outcome: 'transferred', missing: 0, added: 41 },
+    ]);
   });
 
   it('fails if DATABASE_URL is missing or names no SQL database, and does not show its value', async () => {
