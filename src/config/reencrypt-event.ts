@@ -7,7 +7,6 @@ import { isTableName } from '../metastore/table-name.ts';
 const name = v.pipe(v.string(), v.nonEmpty());
 const names = v.pipe(v.array(name), v.minLength(1));
 const whole = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
-const strings = v.record(name, v.string());
 const table = v.pipe(v.string(), v.check(isTableName));
 
 /** The counts so far. A worker returns them, and the state machine passes them on to the next worker. */
@@ -36,8 +35,8 @@ const eventSchema = v.strictObject({
   quarantineTable: table,
   partition: v.optional(name),
   partitionField: v.optional(name),
-  context: v.optional(strings),
-  contextFrom: v.optional(strings),
+  context: v.optional(v.record(name, v.string())),
+  contextFrom: v.optional(v.record(name, name)),
   paths: v.optional(names),
   form: v.optional(v.picklist(RECORD_FORMS), 'compact'),
   plaintext: v.optional(v.picklist(PLAINTEXT_FORMS), 'text'),

@@ -170,6 +170,7 @@ it.for([
   ['an invalid name of the quarantine table', { quarantineTable: '!' }, 'quarantineTable'],
   ['a JSONPath with a filter', { verb: 'seal', partition: 'p', paths: ['$[?@.a]'] }, 'fields[0] has a filter'],
   ['a partition that no record can have', { partition: 'x'.repeat(2100) }, 'The partition is too long'],
+  ['an empty name of a field in contextFrom', { verb: 'open', contextFrom: { a: '' } }, 'contextFrom.a'],
   ['an empty context', { verb: 'open', context: {} }, 'context must have 1 to 16 entries'],
   ['the verb open and paths', { verb: 'open', paths: ['$.card'] }, 'paths go with seal'],
   ['the verb rewrap and a context', { context: { table: 'users' } }, 'rewrap needs no context'],
