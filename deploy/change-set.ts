@@ -179,10 +179,10 @@ async function firstFailure({ name, region }: Stack, token: string): Promise<str
 }
 
 /**
- * Deletes a stack that could not be created, because CloudFormation refuses to change such a stack.
- * @param states the states of a stack that could not be created
- * @returns the stack. Undefined if there is none, or if it was deleted.
- * @throws Error if the stack still has resources, or if the program only shows changes
+ * Deletes a stack if its creation failed, because CloudFormation refuses to change such a stack.
+ * @param states the states that show a failed creation
+ * @returns the stack, unchanged, if it is in another state. Undefined if there is no stack, or if it was deleted.
+ * @throws Error if the stack must be deleted, but still has resources, or if the program only shows changes
  */
 export async function deleteUnmade(
   stack: Pick<Stack, 'name' | 'region'>,

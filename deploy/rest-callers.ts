@@ -8,9 +8,9 @@ export const STAGE = 'live';
 export const API = { Ref: 'RestApi' };
 
 /**
- * Denies requests that do not come through one of the given VPC endpoints. With IAM, the policy contains no Allow. API
- * Gateway would treat an Allow like one in the caller's own policy, so every principal of the account could call every
- * route. With tokens, the policy must allow the requests.
+ * Denies requests that do not come through one of the given VPC endpoints. If callers sign with IAM, the policy
+ * contains no Allow, because API Gateway would treat it like one in the caller's own policy: every principal of the
+ * account could call every route. If callers send tokens, the policy must also allow their requests.
  */
 export function endpointStatements(
   endpoints: readonly string[] | undefined,

@@ -4,7 +4,8 @@ import { parseArgs } from 'node:util';
 export interface StartOptions {
   readonly port: number;
   /**
-   * The key service: the emulator of AWS KMS, or an OpenBao server. Keyfold calls OpenBao and Vault in the same way.
+   * The key service: the emulator of AWS KMS, or an OpenBao server. The value for OpenBao is `vault`, because Keyfold
+   * calls OpenBao and Vault in the same way.
    */
   readonly kms: 'aws' | 'vault';
   /** The port of the key service. */

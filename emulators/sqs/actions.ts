@@ -206,7 +206,7 @@ function visibilityChange(queue: Queue, input: Input): () => object {
   };
 }
 
-/** Reads a message. Returns a function that sends it. */
+/** Reads the message in a request. Returns a function that puts it into the queue. */
 function sending(queue: Queue, input: Input): () => object {
   const content = readContent(input, queue.isFifo, queue.maxBytes);
   return () => sendTo(queue, content);

@@ -80,7 +80,7 @@ export class KeyfoldApi extends Construct {
     const app = readPackage(given.packageFolder, 'props.packageFolder');
     const stack = Stack.of(this);
     requireFit(stack, app, given);
-    // Each API needs a nested stack for its roles. Two such nested stacks would have the same logical ID.
+    // Each API makes a nested stack for its roles, always with the same logical ID. So a stack can hold only one API.
     if (stack.node.findAll().some((one) => one instanceof KeyfoldApi && one !== this && Stack.of(one) === stack)) {
       throw new TypeError('A stack can contain only one KeyfoldApi: make another stack for this one.');
     }

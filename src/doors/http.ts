@@ -48,7 +48,8 @@ const EXPECTED =
 /**
  * Creates the HTTP door. It reads the partition and the operation from the route's parameters, because API Gateway
  * authorized those values. If the route has none, as with `$default` or `/{proxy+}`, the door reads both from the
- * literal path. It refuses a request whose path spells the partition or the operation differently.
+ * literal path. It refuses a request if its path does not spell the partition and the operation exactly as they were
+ * read.
  */
 export function httpDoor(options: HttpDoorOptions): HttpHandler {
   const ready = readiness((limits) => options.keyfold.checkSystemKey(limits), options.now);

@@ -51,9 +51,9 @@ export interface CryptoPolicy extends DataRowKeyBounds {
    */
   readonly revokeCheckIntervalMs: number;
   /**
-   * The grace period: while the metastore is down, a cached key serves this much longer than `revokeCheckIntervalMs`
-   * and its maximum age allow. Zero turns the grace period off. A key that the process knows to be revoked never
-   * encrypts.
+   * The grace period. While the metastore is down, a cached key stays in use for this long after the key's next check
+   * (`revokeCheckIntervalMs`) is due or its maximum age has passed. Zero turns the grace period off. A key that the
+   * process knows to be revoked never encrypts.
    */
   readonly staleGraceMs: number;
   /**

@@ -1,4 +1,4 @@
-/** Tests clients that generators make from the OpenAPI document, on the local API. */
+/** Generates clients from the OpenAPI document, and tests them against the local API. */
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { startLocalProcess, stopLocalProcess, type LocalProcess } from '../support/local-process.ts';
 import { clientFolder, GENERATED_CLIENTS } from './generated-clients.ts';

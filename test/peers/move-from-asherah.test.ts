@@ -83,7 +83,7 @@ it.for([
       KEYFOLD_DYNAMODB_ENDPOINT: dynamoDb.endpoint,
       ...(regionSuffix && { KEYFOLD_REGION_SUFFIX: WEST }),
     });
-    /** A cold process of Keyfold. */
+    /** Opens a tenant's session in Keyfold, with cold caches. */
     const keyfold = async (tenant: string): Promise<Session> =>
       (await operatorAdapters.openSessions(readConfig<KmsConfig>(settings))).session(tenant);
     const page = new FollowedPage(PAGE, {

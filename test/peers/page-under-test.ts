@@ -27,7 +27,7 @@ export class PageUnderTest {
     return opened;
   }
 
-  /** Presses a button. Returns what the page says about the outcome and its cost. */
+  /** Presses a button. Returns the page's status line: the outcome, and how many KMS and DynamoDB calls it took. */
   async press(name: string, outcome: RegExp): Promise<string> {
     await this.page.getByRole('button', { name, exact: true }).click();
     return this.said(outcome);

@@ -396,14 +396,11 @@ describe('the KMS emulator', () => {
     ['127.0a0.1', 403],
     ['127.0.0a1', 403],
     ['example.com', 403],
-  ] as const)(
-    'responds to a control API request with the Host header %s with the status %i',
-    async ([host, status]) => {
-      const { promise, resolve, reject } = Promise.withResolvers<number | undefined>();
-      request(`${kms.endpoint}/regions`, { headers: { host } }, (answer) => resolve(answer.resume().statusCode))
-        .once('error', reject)
-        .end();
-      expect(await promise).toBe(status);
-    },
-  );
+  ] as const)('responds to a control API request whose Host header is %s: status %i', async ([host, status]) => {
+    const { promise, resolve, reject } = Promise.withResolvers<number | undefined>();
+    request(`${kms.endpoint}/regions`, { headers: { host } }, (answer) => resolve(answer.resume().statusCode))
+      .once('error', reject)
+      .end();
+    expect(await promise).toBe(status);
+  });
 });

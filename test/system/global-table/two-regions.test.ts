@@ -20,7 +20,7 @@ describe(
     timeout: 60_000,
   },
   () => {
-    it.for(SEEDS)('lose no record and no revocation with region suffixes (seed %i)', async (seed) => {
+    it.for(SEEDS)('lose no record and no revocation if region suffixes are on (seed %i)', async (seed) => {
       const { log, lost } = await run(emulators, seed, true);
       for (const what of Object.keys(log.counts)) counted.add(what);
       expect(log.faults, `seed ${seed}, whose last steps were\n${log.tail()}\n`).toEqual([]);
@@ -32,7 +32,7 @@ describe(
     });
 
     it.for(SEEDS)(
-      'lose records without region suffixes, which shows that the test notices a loss (seed %i)',
+      'lose records if region suffixes are off, which shows that the test notices a loss (seed %i)',
       async (seed) => {
         const { lost } = await run(emulators, seed, false);
         expect(lost).not.toEqual([]);

@@ -39,7 +39,7 @@ const REFUSED = expect.objectContaining({
   keysTouched: false,
 }) as object;
 
-it('the direct door refuses a document in which JSON.parse has confused two names', async () => {
+it('the direct door refuses a document if a bug of JSON.parse gave a member the wrong name', async () => {
   // The bug depends on everything that JSON.parse has parsed before. So this test must be the first in the file, and
   // the file has a process of its own.
   for (const [written, taken] of [

@@ -244,7 +244,7 @@ describe('a session', () => {
     expect((error as Error).message).toMatch(/^The (?:answer|key|reason) of kms\.unwrap must be/);
   });
 
-  it('stores a copy of the wrap, because kms.wrap may return the buffer that holds the key', async () => {
+  it("stores a copy of the wrap, because kms.wrap may return the key's own buffer, which is zeroed afterwards", async () => {
     const world = new FakeDependencies();
     world.kms.wrap = async (key) => key;
     await world.process().session('p').encrypt(Buffer.from('x'));

@@ -56,7 +56,7 @@ const SEALED = { S: 'a2V5IDYw' };
 const NAMES = { '#key': 'Key' };
 const VALUES = { ':key': SEALED };
 
-it('DynamoDbErasureTables reads rows consistently', async () => {
+it('DynamoDbErasureTables uses strongly consistent reads', async () => {
   const requests = await requestsOf(async (tables) => {
     await tables.at('us-west-2').rows({ id: ROW.id });
     await tables.at('us-west-2').rows({ prefixes: ['_IK_p', '_SK_'] });
