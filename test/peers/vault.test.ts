@@ -83,6 +83,20 @@ describe('VaultKms with a transit key', () => {
     expect(await codeOf(wrap(open('not-made', { auth: { method: 'approle', ...role } })))).toBe('KmsMisconfigured');
   });
 
+  it.for(['rsa-2048', 'rsa-3072', 'rsa-4096'])('refuses a key of type %s', async (type) => {
+    await bao.write(`transit/keys/${type}`, { type });
+    expect(await codeOf(wrap(open(type)))).toBe('KmsMisconfigured');
+    const { ciphertext } = await bao.write(`transit/encrypt/${type}`, { plaintext: KEY.toString('base64') });
+    expect(await open(type).unwrap(Buffer.from(String(ciphertext)), noDeadline())).toMatchObject({
+      unreadable: expect.stringContaining('RSA') as string,
+    });
+  });
+
+  it.for(['aes128-gcm96', 'chacha20-poly1305', 'xchacha20-poly1305'])('wraps with a key of type %s', async (type) => {
+    await bao.write(`transit/keys/${type}`, { type });
+    expect(await unwrap(open(type), await wrap(open(type)))).toEqual(KEY);
+  });
+
   it('finds a key in a namespace only if the options name that namespace', async () => {
     await bao.write('sys/namespaces/team', {});
     await bao.write('sys/mounts/transit', { type: 'transit' }, 'team');

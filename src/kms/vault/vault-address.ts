@@ -7,7 +7,7 @@ import { withinAttempt } from '../attempt.ts';
 import type { Region } from '../failover.ts';
 import { RegionFault, type KmsAction } from '../region-fault.ts';
 import type { VaultAuth } from './vault-auth.ts';
-import { isCiphertext } from './vault-ciphertext.ts';
+import { isCiphertext, isOfRsa } from './vault-ciphertext.ts';
 import { faultOf } from './vault-faults.ts';
 import { VaultHttp, type VaultAnswer } from './vault-http.ts';
 import { VaultToken } from './vault-token.ts';
@@ -43,11 +43,13 @@ export class VaultAddress implements Region {
     this.#token = new VaultToken(this.region, settings.auth, this.#http, settings.now, settings.requestTimeoutMs);
   }
 
-  /** Wraps a key. Returns the ciphertext, `vault:v1:…`. */
+  /** Wraps a key. Returns the ciphertext, `vault:v1:…`. Fails if the transit key is an RSA key. */
   async encrypt(key: Uint8Array, deadline: Deadline): Promise<string> {
-    return this.#call('Encrypt', deadline, { plaintext: viewOf(key).toString('base64') }, ({ ciphertext }) =>
-      isCiphertext(ciphertext) ? ciphertext : undefined,
-    );
+    return this.#call('Encrypt', deadline, { plaintext: viewOf(key).toString('base64') }, ({ ciphertext }) => {
+      if (!isCiphertext(ciphertext)) return undefined;
+      if (isOfRsa(ciphertext)) throw new RegionFault(this.region, 'Encrypt', 'misconfigured', 'AsymmetricKey');
+      return ciphertext;
+    });
   }
 
   /** Unwraps a key. The caller owns the bytes and must zero them. */

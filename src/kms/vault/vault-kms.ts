@@ -16,10 +16,8 @@ import {
 import { everyRegionFailed } from '../region-fault.ts';
 import type { RegionState } from '../region-health.ts';
 import { VaultAddress } from './vault-address.ts';
-import { ciphertextOf } from './vault-ciphertext.ts';
+import { ciphertextOf, isOfRsa } from './vault-ciphertext.ts';
 import { checkedVaultOptions, vaultFaults, type VaultKmsOptions } from './vault-options.ts';
-
-const NOT_WRAPPED = 'it is not wrapped by the transit engine of Vault';
 
 /**
  * Wraps System Keys with a key in the transit engine of HashiCorp Vault or OpenBao. The key never leaves Vault. A key
@@ -88,8 +86,8 @@ export class VaultKms implements KeyManagementService, WrapRenewer {
   async unwrap(wrapped: Uint8Array, deadline: Deadline): Promise<Unwrapped> {
     check(wrapped, 'wrapped', BYTES);
     checkDeadline(deadline);
-    const ciphertext = ciphertextOf(wrapped);
-    if (ciphertext === undefined) return { unreadable: NOT_WRAPPED };
+    const ciphertext = symmetricOf(wrapped);
+    if (typeof ciphertext !== 'string') return ciphertext;
     const opened = await this.#failover.firstAnswer(this.#addresses, {
       action: 'Decrypt',
       deadline,
@@ -108,8 +106,8 @@ export class VaultKms implements KeyManagementService, WrapRenewer {
   async renew(wrapped: Uint8Array, deadline: Deadline): Promise<WrapReport> {
     check(wrapped, 'wrapped', BYTES);
     checkDeadline(deadline);
-    const ciphertext = ciphertextOf(wrapped);
-    if (ciphertext === undefined) return { regions: [], renewed: undefined, unreadable: NOT_WRAPPED };
+    const ciphertext = symmetricOf(wrapped);
+    if (typeof ciphertext !== 'string') return { regions: [], renewed: undefined, ...ciphertext };
     const openAt = async (address: VaultAddress): Promise<RegionWrap> => {
       const send = (one: VaultAddress): Promise<Buffer> => one.decrypt(ciphertext, deadline);
       const opened = await this.#failover.firstAnswer([address], { action: 'Decrypt', deadline, send }, 1);
@@ -124,4 +122,13 @@ export class VaultKms implements KeyManagementService, WrapRenewer {
   #noteFailover(address: VaultAddress): void {
     if (address !== this.#addresses[0]) this.#events.failedOver(address.region);
   }
+}
+
+/** The ciphertext of a symmetric transit key, or why the bytes are not one. */
+function symmetricOf(wrapped: Uint8Array): string | { readonly unreadable: string } {
+  const ciphertext = ciphertextOf(wrapped);
+  if (ciphertext === undefined) return { unreadable: 'it is not wrapped by the transit engine of Vault' };
+  return isOfRsa(ciphertext)
+    ? { unreadable: 'an RSA key has wrapped it, and everyone may have its public key' }
+    : ciphertext;
 }

@@ -33,7 +33,7 @@ export interface VaultKmsOptions {
    * connects. `http:` is allowed only for this machine, such as for a Vault Agent.
    */
   readonly addresses: readonly string[];
-  /** The name of the transit key. */
+  /** The name of the transit key, which must be symmetric. `VaultKms` refuses RSA keys. */
   readonly transitKey: string;
   /** The path of the transit engine. Default: `transit`. */
   readonly transitMount?: string | undefined;

@@ -169,6 +169,22 @@ describe('VaultKms', () => {
     expect(stub.requests).toEqual([]);
   });
 
+  it.for([256, 384, 512])('neither makes nor opens a wrap of %i bytes, which an RSA key makes', async (length) => {
+    const ciphertext = `vault:v1:${Buffer.alloc(length, 7).toString('base64')}`;
+    const rsa = await startStub({ status: 200, body: JSON.stringify({ data: { ciphertext, plaintext: 'AAAA' } }) });
+    const kms = open({ addresses: [rsa.url] });
+    expect(await errorOf(wrapped(kms))).toMatchObject({
+      code: 'KmsMisconfigured',
+      message: expect.stringContaining('(AsymmetricKey)') as string,
+    });
+    rsa.requests.length = 0;
+    const unreadable = 'an RSA key has wrapped it, and everyone may have its public key';
+    expect(await kms.unwrap(Buffer.from(ciphertext), noDeadline())).toEqual({ unreadable });
+    expect(await kms.renew(Buffer.from(ciphertext), noDeadline())).toMatchObject({ regions: [], unreadable });
+    expect(rsa.requests).toEqual([]);
+    await rsa.stop();
+  });
+
   it('emits failedOver with the address that responded in place of the preferred one', async () => {
     const other = await StubVault.start(cluster);
     stubs.push(other);
