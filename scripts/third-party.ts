@@ -50,7 +50,7 @@ export function packagesIn({ outputs }: Metafile): string[] {
  * @throws Error if a package's version is not the one in the lock file, for example because `npm ci` did not run
  * after an update
  */
-export async function checkLocked(paths: readonly string[], project = ROOT): Promise<void> {
+async function checkLocked(paths: readonly string[], project: string): Promise<void> {
   const lock = JSON.parse(await readFile(join(project, 'package-lock.json'), 'utf8')) as {
     readonly packages: Readonly<Record<string, { readonly version?: string }>>;
   };
@@ -65,15 +65,16 @@ export async function checkLocked(paths: readonly string[], project = ROOT): Pro
 /**
  * Writes the licences of the packages in a build. Each text appears once, below the names of its packages.
  * @param folder the folder of the bundle
+ * @param project the folder that contains `node_modules` and the lock file
  * @throws Error if a package has no licence text, or a licence under which its code may not be shipped
  * @throws Error as {@link checkLocked} does
  */
-export async function writeLicences(metafile: Metafile, folder: string): Promise<void> {
+export async function writeLicences(metafile: Metafile, folder: string, project = ROOT): Promise<void> {
   const packagesByText = new Map<string, string[]>();
   const paths = packagesIn(metafile);
-  await checkLocked(paths);
+  await checkLocked(paths, project);
   for (const path of paths) {
-    const { heading, text } = await licenceOf(join(ROOT, path));
+    const { heading, text } = await licenceOf(join(project, path));
     packagesByText.set(text, [...(packagesByText.get(text) ?? []), heading]);
   }
   const sections = Array.from(

@@ -3,12 +3,12 @@ import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { promisify } from 'node:util';
-import { build } from 'esbuild';
+import { build, type Metafile } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startDynamoDb } from '../../../local/dynamodb.ts';
 import { startKmsEmulator } from '../../../emulators/kms/kms-emulator.ts';
 import { HANDLERS } from '../../../scripts/handler-bundle.ts';
-import { checkLocked, licenceOf, LICENCES_FILE } from '../../../scripts/third-party.ts';
+import { licenceOf, LICENCES_FILE, writeLicences } from '../../../scripts/third-party.ts';
 import { startLocalApi } from '../../support/local-api.ts';
 import { FAKE_DRIVER_PATH, FakeToken } from '../../support/fake-hsm/fake-token.ts';
 import { StubVault } from '../../support/stub-vault.ts';
@@ -191,11 +191,11 @@ async function closureOf(entry: string): Promise<string[]> {
  */
 async function packagesOf(shipped: string): Promise<string[]> {
   const maps = join(dist, 'maps', basename(shipped));
-  const [folder, pattern] =
+  const [home, pattern] =
     shipped === dist ? [dist, /^\/\/ (.*node_modules\/.*)$/gm] : [maps, /"([^"]*node_modules\/[^"]*)"/g];
-  const files = (await readdir(folder, { recursive: true })).filter((file) => /\.(?:js|map)$/.test(file));
+  const files = (await readdir(home, { recursive: true })).filter((file) => /\.(?:js|map)$/.test(file));
   const own = files.filter((file) => shipped !== dist || !/^(?:handlers|maps)\//.test(file));
-  const texts = await Promise.all(own.map((file) => readFile(join(folder, file), 'utf8')));
+  const texts = await Promise.all(own.map((file) => readFile(join(home, file), 'utf8')));
   const paths = [...texts.join('\n').matchAll(pattern)].map(([, path = '']) => path);
   const names = new Set(paths.map((path) => /.*node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(path)?.[1] ?? ''));
   expect(names.size).toBeGreaterThan(5);
@@ -228,30 +228,27 @@ describe('what the package ships', () => {
     );
   });
 
-  it('cannot be built if a bundled package has another version than in the lock file', async () => {
+  it('cannot be built if a bundled package has another version than in the lock file, or no licence text', async () => {
     const project = join(folder, 'outdated');
     const packages = ['node_modules/a', 'node_modules/@b/c', 'node_modules/a/node_modules/d'];
     for (const path of packages) {
       await mkdir(join(project, path), { recursive: true });
-      await writeFile(join(project, path, 'package.json'), '{"version":"1.0.0"}');
+      await writeFile(join(project, path, 'package.json'), '{"name":"some","version":"1.0.0","license":"MIT"}');
+      await writeFile(join(project, path, 'LICENSE'), 'Do what you like.');
     }
-    const lock = async (...versions: string[]): Promise<void> => {
+    const inputs = Object.fromEntries(packages.map((path) => [`${path}/index.js`, { bytesInOutput: 1 }]));
+    const write = async (...versions: string[]): Promise<string> => {
       const locked = versions.map((version, i) => [packages[i], { version }]);
-      const text = JSON.stringify({ packages: Object.fromEntries(locked) as object });
-      await writeFile(join(project, 'package-lock.json'), text);
+      const lock = JSON.stringify({ packages: Object.fromEntries(locked) as object });
+      await writeFile(join(project, 'package-lock.json'), lock);
+      await writeLicences({ inputs: {}, outputs: { 'a.js': { inputs } } } as unknown as Metafile, project, project);
+      return readFile(join(project, LICENCES_FILE), 'utf8');
     };
-    await lock('1.0.0', '1.0.0', '1.0.0');
-    await checkLocked(packages, project);
-    await lock('1.0.0', '1.0.1');
-    await expect(checkLocked(packages, project)).rejects.toThrow(
+    expect(await write('1.0.0', '1.0.0', '1.0.0')).toContain('some 1.0.0 (MIT)\n\nDo what you like.');
+    await expect(write('1.0.0', '1.0.1')).rejects.toThrow(
       'do not have the versions of package-lock.json: node_modules/@b/c, node_modules/a/node_modules/d. Run npm ci.',
     );
-  });
-
-  it('cannot be built if a bundled package has no licence text', async () => {
-    const silent = join(folder, 'silent');
-    await mkdir(silent);
-    await writeFile(join(silent, 'package.json'), '{"name":"silent","version":"1.0.0","license":"MIT"}');
-    await expect(licenceOf(silent)).rejects.toThrow('silent has no licence text');
+    await rm(join(project, 'node_modules', '@b', 'c', 'LICENSE'));
+    await expect(write('1.0.0', '1.0.0', '1.0.0')).rejects.toThrow('some has no licence text');
   });
 });
