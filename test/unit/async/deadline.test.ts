@@ -76,6 +76,22 @@ it('RequestDeadlines leaves no listener on the signal after all work has ended',
   expect(getEventListeners(signal, 'abort')).toEqual([]);
 });
 
+it('RequestDeadlines aborts work that begins after all earlier work with the same limits has ended', async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  const controller = new AbortController();
+  const limits = { deadlineAtMs: 1000, signal: controller.signal };
+  const deadlines = new RequestDeadlines(() => 0);
+  await deadlines.within(limits, async () => {});
+  expect(vi.getTimerCount()).toBe(0);
+  const late = deadlines.within(limits, ({ signal }) => orAborted(new Promise(() => {}), signal));
+  vi.advanceTimersByTime(1000);
+  expect(await errorOf(late)).toMatchObject({ code: 'DeadlineExceeded' });
+  const cancelled = deadlines.within(limits, ({ signal }) => orAborted(new Promise(() => {}), signal));
+  const reason = new Error('the caller went away');
+  controller.abort(reason);
+  expect(await errorOf(cancelled)).toBe(reason);
+});
+
 it('orAborted rejects at once if the signal is already aborted', async () => {
   const reason = new Error('no longer wanted');
   expect(await errorOf(orAborted(new Promise(() => {}), AbortSignal.abort(reason)))).toBe(reason);

@@ -219,3 +219,28 @@ it('a LambdaTransport signs its calls with the credentials that it was given', a
   ]).toEqual(['GIVEN', 'GIVEN', 'local']);
   vi.unstubAllEnvs();
 });
+
+it('the signer takes its clock for wrong only if a request was signed four minutes off', () => {
+  vi.useFakeTimers({ toFake: ['Date'], now: 1_700_000_000_000 });
+  try {
+    const signer = requestSigner('api.example.com', 'us-west-2', IDENTITY);
+    const dateAfter = (ms: number): string => new Date(Date.now() + ms).toUTCString();
+    const minutes = 60_000;
+    const correct = (aheadMs: number, signedOffsetMs: number): unknown[] => [
+      signer.correctClock(dateAfter(aheadMs), signedOffsetMs),
+      signer.clockOffsetMs,
+    ];
+    expect(correct(4 * minutes - 1000, 0)).toEqual([false, 0]);
+    expect(correct(-4 * minutes, 0)).toEqual([true, -4 * minutes]);
+    expect(correct(60 * minutes, 0)).toEqual([true, 60 * minutes]);
+    // The clock is already corrected, so it does not explain a second refusal.
+    expect(correct(60 * minutes, 60 * minutes)).toEqual([false, 60 * minutes]);
+    // A request that was signed before the correction is signed again.
+    expect(correct(60 * minutes, 0)).toEqual([true, 60 * minutes]);
+    // Meanwhile the clock of this machine was set right.
+    expect(correct(0, 60 * minutes)).toEqual([true, 0]);
+    expect([signer.correctClock(undefined, 0), signer.correctClock('no date', 0)]).toEqual([false, false]);
+  } finally {
+    vi.useRealTimers();
+  }
+});
