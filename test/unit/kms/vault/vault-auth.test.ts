@@ -80,6 +80,7 @@ describe('the login', () => {
     const headers = JSON.parse(text('iam_request_headers')) as Record<string, string>;
     expect(headers).toMatchObject({
       host,
+      'content-type': 'application/x-www-form-urlencoded; charset=utf-8',
       'x-vault-aws-iam-server-id': 'vault',
       'x-amz-security-token': 'aws-session',
     });
