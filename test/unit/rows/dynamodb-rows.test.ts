@@ -154,3 +154,27 @@ it('the size of DynamoDbRows is the number of items that DynamoDB counted', asyn
   await rows.pages(undefined).next();
   expect(rows.size()).toBe(1200);
 });
+
+it('DynamoDbRows names each attribute once, even if the partition and the context are part of the key', async () => {
+  const described = { Table: { KeySchema: ['id', 'at'].map((AttributeName) => ({ AttributeName })) } };
+  const item = { id: { S: 'tenant-1' }, at: { S: 'noon' }, r: { S: 'x' } };
+  stub = await startStub(success(described), success({ Items: [item] }), success({ Item: item }), success({}));
+  const table = { tableName: 'Orders', region: 'us-west-2', endpoint: stub.url };
+  const names = { partitionField: 'id', partition: undefined, context: undefined, contextFrom: { time: 'at', r: 'r' } };
+  const options = { ...names, table, fields: ['r'], segment: { index: 0, of: 1 } };
+  const rows = new DynamoDbRows({ ...options, readUnits: undefined, writeUnits: undefined }, Date.now);
+  for await (const [row] of rows.pages(undefined)) {
+    if (row === undefined) throw new Error('no row');
+    expect(row).toMatchObject({ partition: 'tenant-1', context: { time: 'noon', r: 'x' } });
+    await rows.reread(row);
+    await rows.replace(row, new Map([['r', { kind: 'text', text: 'y' }]]));
+  }
+  const [, scan, get, put] = stub.requests.map(({ body }) => JSON.parse(body) as Record<string, string>);
+  for (const sent of [scan, get]) {
+    const named = sent?.['ProjectionExpression']?.split(', ') ?? [];
+    expect(named).toHaveLength(3);
+    expect(new Set(named).size).toBe(3);
+  }
+  // Keys never change, so the condition of a write names the other attributes only.
+  expect(put?.['ConditionExpression']?.split(' AND ')).toHaveLength(1);
+});

@@ -207,3 +207,16 @@ describe('an erasure in SQL', () => {
     expect(rows).toHaveLength(1);
   });
 });
+
+it.for(['add', 'update', 'remove'] as const)(
+  'the register of erasures in SQL fails to %s an entry in an outage',
+  async (verb) => {
+    const { register, rows } = openTables();
+    await register.add(ENTRY);
+    const outage = new Error('the database is down');
+    const fails = () => Promise.reject(outage);
+    const table = { select: async () => rows, insert: fails, replace: fails, remove: fails };
+    const failing = new SqlErasureTables({ table } as never, NAMES).register;
+    expect(await errorOf(failing[verb](ENTRY))).toBe(outage);
+  },
+);
