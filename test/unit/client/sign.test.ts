@@ -224,10 +224,9 @@ it('the signer takes its clock for wrong only if a request was signed four minut
   vi.useFakeTimers({ toFake: ['Date'], now: 1_700_000_000_000 });
   try {
     const signer = requestSigner('api.example.com', 'us-west-2', IDENTITY);
-    const dateAfter = (ms: number): string => new Date(Date.now() + ms).toUTCString();
     const minutes = 60_000;
     const correct = (aheadMs: number, signedOffsetMs: number): unknown[] => [
-      signer.correctClock(dateAfter(aheadMs), signedOffsetMs),
+      signer.correctClock(new Date(Date.now() + aheadMs).toUTCString(), signedOffsetMs),
       signer.clockOffsetMs,
     ];
     expect(correct(4 * minutes - 1000, 0)).toEqual([false, 0]);
