@@ -11,6 +11,7 @@ export function setup(): void {
   if (process.env['NODE_COMPILE_CACHE'] !== undefined) return;
   const folder = mkdtempSync(join(tmpdir(), 'keyfold-compile-cache-'));
   process.env['NODE_COMPILE_CACHE'] = folder;
-  // Do not remove the folder in a teardown: a process that ends later would make the folder again.
-  process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
+  // Do not remove the folder in a teardown: a process that ends later would make the folder again. Retry the removal,
+  // because such a process may still write into the folder.
+  process.once('exit', () => rmSync(folder, { recursive: true, force: true, maxRetries: 10 }));
 }
