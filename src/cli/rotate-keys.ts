@@ -100,7 +100,8 @@ async function* idsOf(
  * Yields the IDs of the service's Intermediate Keys that end with the configured region suffix. It first reads the
  * whole table, because an SQL database with a collation that ignores case returns the rows of two IDs mixed.
  * @param beforeMs leaves out the IDs whose latest key was created at this time or later. A row that is dated too far
- * ahead is not such a key, because no process seals under it.
+ * ahead counts only if the ID has no other row, because no process seals under it. An erased partition has only such a
+ * row, and needs no key.
  */
 async function* idsOfPartitions(
   naming: KeyNaming,
@@ -112,7 +113,9 @@ async function* idsOfPartitions(
   const latest = new Map<KeyId, number>();
   for await (const { id, created = 0 } of table.scan()) {
     if (!naming.isIntermediateKey(id) || !id.endsWith(suffix)) continue;
-    latest.set(id, Math.max(latest.get(id) ?? 0, isDatedAhead(created, nowMs) ? 0 : created));
+    const known = latest.get(id) ?? created;
+    const newer = Math.max(known, created);
+    latest.set(id, isDatedAhead(newer, nowMs) ? Math.min(known, created) : newer);
   }
   for (const [id, created] of latest) if (created * 1000 < beforeMs) yield id;
 }

@@ -405,6 +405,15 @@ describe('keyfold partitions erase', () => {
     expect(await rows()).toHaveLength(3);
   });
 
+  it('leaves the partition out of keys rotate with --older-than once its rows are deleted', async () => {
+    await erase(BEGIN);
+    world.clock.advance(DAY_MS);
+    await erase(['--finish', ...CONFIRMED]);
+    const args = ['keys', 'rotate', '--all-partitions', '--older-than', '1s', '--dry-run', '--json'];
+    const { stdout } = await world.keyfold(args, STATIC);
+    expect(JSON.parse(stdout)).toMatchObject([{ id: '_IK_tenant-10_orders_shop' }]);
+  });
+
   it('asks about rows without a mark, and keeps them unless the operator agrees', async () => {
     await erase(BEGIN);
     const [row] = await rows();
