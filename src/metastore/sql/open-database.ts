@@ -36,7 +36,9 @@ const CONNECTIONS = 2;
 export async function openDatabase(url: string, variable: string): Promise<Database> {
   const { protocol, hostname, port } = URL.canParse(url) ? new URL(url) : { protocol: '', hostname: '', port: '' };
   if (/^postgres(?:ql)?:$/.test(protocol) && hostname !== '') {
-    const { Pool } = await driver('pg', () => import('pg'));
+    const { Client, Pool } = await driver('pg', () => import('pg'));
+    // A pool reads the URL only when it connects. A client reads it at once.
+    unlessRefused(variable, () => new Client({ connectionString: url }));
     const limits = { max: CONNECTIONS, connectionTimeoutMillis: CONNECT_TIMEOUT_MS };
     const pool = new Pool({ connectionString: url, ...limits });
     // Without a listener, Node would end the process if a connection breaks. The query on the broken connection fails
@@ -63,13 +65,13 @@ export async function openDatabase(url: string, variable: string): Promise<Datab
   throw invalidConfiguration([`${variable} must begin with postgres://, mysql:// or mariadb:// and a host`]);
 }
 
-/** Makes a pool. The text of the driver's error is omitted, because it may quote the URL with the password. */
+/** Calls the driver. The text of its error is omitted, because it may quote the URL with the password. */
 function unlessRefused<T>(variable: string, make: () => T): T {
   try {
     return make();
   } catch (error) {
-    const name = errorNameOf(error);
-    throw invalidConfiguration([`the driver refuses ${variable} (${name}): a % in the password is written as %25`]);
+    const fix = error instanceof URIError ? ': a % in the password is written as %25' : '';
+    throw invalidConfiguration([`the driver refuses ${variable} (${errorNameOf(error)})${fix}`]);
   }
 }
 

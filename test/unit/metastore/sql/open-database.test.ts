@@ -40,6 +40,7 @@ function poolOf(driver: string, options: unknown) {
 }
 
 vi.mock('pg', () => ({
+  Client: vi.fn<(options: unknown) => void>(),
   Pool: vi.fn<(options: unknown) => object>(function (options: unknown) {
     return poolOf('pg', options);
   }),
