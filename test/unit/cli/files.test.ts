@@ -288,7 +288,7 @@ describe('a command that lacks a setting', () => {
 });
 
 it.for(['keys list', 'doctor', 'table import'].flatMap((one) => [[one, 'mysql'] as const, [one, 'postgres'] as const]))(
-  '%s explains that the driver refuses the URL of a database of %s',
+  '%s explains that the driver of a database refuses the URL (%s)',
   async ([command, protocol]) => {
     const url = `${protocol}://u:100%CANARY@127.0.0.1:1/keys`;
     const name = command === 'table import' ? 'DATABASE_URL' : 'KEYFOLD_METASTORE_URL';
