@@ -66,6 +66,23 @@ it('the event source keeps the messages if the function fails', async () => {
   expect(await leftAfter(() => Promise.reject(new Error('The function failed.')))).toBe(1);
 });
 
+it('the event source ends only after the invocation in progress has ended', async () => {
+  const queue = sqs.ensureQueue(`queue-${(queues += 1)}`);
+  await client.send(new SendMessageCommand({ QueueUrl: queue.queueUrl, MessageBody: 'x' }));
+  const invoked = Promise.withResolvers<void>();
+  const answer = Promise.withResolvers<void>();
+  const invoke = (): Promise<void> => {
+    invoked.resolve();
+    return answer.promise;
+  };
+  const source = startEventSource({ endpoint: sqs.endpoint, ...queue, invoke });
+  await invoked.promise;
+  const stopped = source.stop();
+  expect(await Promise.race([stopped.then(() => 'stopped'), sleep(200, 'still running')])).toBe('still running');
+  answer.resolve();
+  await stopped;
+});
+
 it("an event contains each message with its attributes, as Lambda's events do", async () => {
   const queue = sqs.ensureQueue(`queue-${(queues += 1)}`);
   const sent = await client.send(

@@ -455,6 +455,9 @@ describe('the buttons of the page', () => {
   it('revoke a key only after the user has confirmed', async () => {
     await press('Encrypt');
     await pressAndAnswer(revokeLabel(), 'ask-no');
+    expect(textOf(byId('ask-text'))).toMatch(
+      /^_IK_\S+, created \d{4}-\d\d-\d\d \d\d:\d\d:00 UTC\. This cannot be undone\./,
+    );
     expect(keyRows()).toEqual(['Intermediate Key ✓ valid']);
     await pressAndAnswer(revokeLabel(), 'ask-yes');
     expect(byId('keys-status').textContent).toMatch(/^Ran keyfold keys revoke _IK_\S+ \d+ --yes\..* is revoked\./);
@@ -521,6 +524,11 @@ it.for([
   byId('last-status').getBoundingClientRect = () => ({ top });
   await press('Start cold');
   expect(scrolls).toBe(isScrolledTo ? 1 : 0);
+});
+
+it('the page throws the reason of the local world if it refuses a fault', async () => {
+  const { setFault } = await import(join(FOLDER, 'api.js'));
+  await expect(setFault('us-west-3', { kind: 'down' })).rejects.toThrow("Region 'us-west-3' has no key.");
 });
 
 it('the page says which regions hang while it waits', async () => {

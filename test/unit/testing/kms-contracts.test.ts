@@ -107,6 +107,17 @@ describe('kmsContract', () => {
       'bytes that it can never unwrap',
     ],
     [
+      'throws for a wrap of one byte',
+      () =>
+        kms({
+          unwrap: async (wrapped) => {
+            if (wrapped.length === 1) throw new KeyfoldError('KmsMisconfigured', 'No.');
+            return sound.unwrap(wrapped);
+          },
+        }),
+      'bytes that it can never unwrap',
+    ],
+    [
       'mixes up concurrent calls',
       () =>
         kms({

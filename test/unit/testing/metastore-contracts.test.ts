@@ -92,6 +92,11 @@ describe('metastoreContract', () => {
     ['ignores the case of an ID', (memory) => sameIds(memory, (id) => id.toLowerCase()), 'keeps IDs apart'],
     ['trims its IDs', (memory) => sameIds(memory, (id) => id.trimEnd()), 'keeps IDs apart'],
     [
+      'writes \u00df in an ID as ss',
+      (memory) => sameIds(memory, (id) => id.replaceAll('\u00df', 'ss')),
+      'keeps IDs apart',
+    ],
+    [
       'reads an ID as a pattern',
       (memory) => ({
         loadLatest: async (id) => {
