@@ -42,6 +42,8 @@ function sameIds(memory: MemoryMetastore, convert: (id: string) => string): Part
   return {
     load: async (id, created) => as(id, await memory.load(converted(id), created)),
     loadLatest: async (id) => as(id, await memory.loadLatest(converted(id))),
+    loadRecent: async (id, notAfter) =>
+      (await memory.loadRecent(converted(id), notAfter)).flatMap((record) => as(id, record) ?? []),
     store: (record) => memory.store({ ...record, id: converted(record.id) }),
   };
 }
