@@ -159,6 +159,14 @@ describe('a signal that comes before the last audit line', { timeout: 120_000 },
     if (name === 'table copy') await world.operator.createTable('Copy3');
     const audit = join(folder, 'audit');
     await promisify(execFile)('mkfifo', [audit]);
+    // The command must not open the pipe for its last line while this process still reads the first one: when this
+    // process then closes the pipe, the command's write would fail. So each call to the table waits for this process.
+    const firstLineRead = Promise.withResolvers<void>();
+    const { faultOf } = world.proxy;
+    world.proxy.faultOf = () => ({
+      kind: 'overtaken',
+      by: () => Promise.race([firstLineRead.promise, setTimeout(1000)]),
+    });
     const env = { ...process.env, ...world.operator.settings(), ...world.settings, AWS_REGION: 'us-west-2' };
     const child = spawn(process.execPath, [MAIN, ...args, ...AUDIT], { env, cwd: folder, stdio: 'ignore' });
     const ended = once(child, 'close');
@@ -167,6 +175,8 @@ describe('a signal that comes before the last audit line', { timeout: 120_000 },
     const next = (): Promise<string> => Promise.race([readFile(audit, 'utf8'), lateEnd]);
     let said = '';
     while (!said.includes('"attempting"')) said += await next();
+    firstLineRead.resolve();
+    world.proxy.faultOf = faultOf;
     // The command waits before it writes the last line, because it cannot open the pipe until a process reads from it.
     // Wait until it makes no more calls.
     for (let calls = -1; calls < world.proxy.calls.length; await setTimeout(1000)) calls = world.proxy.calls.length;
