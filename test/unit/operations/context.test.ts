@@ -150,6 +150,14 @@ describe('the fields of a document with a context', () => {
     expect((await operator.answer('decrypt-fields', moved))['document']).toEqual({ x: 1 });
   });
 
+  it('can be a record of bytes with bindPath "none", and skipSealed leaves such a record unchanged', async () => {
+    const { answer } = operate();
+    const { record } = await answer('encrypt', { plaintext: 'AAEC', context: HOME, format: 'compact' });
+    const request = { document: { s: record }, fields: ['$.s'], context: HOME, bindPath: 'none' };
+    expect(await answer('decrypt-fields', request)).toEqual({ document: { s: 'AAEC' } });
+    expect(await answer('encrypt-fields', { ...request, skipSealed: true })).toEqual({ document: { s: record } });
+  });
+
   it('can take context values from the document and from the array element around the field', async () => {
     const operator = operate();
     const from = { contextFrom: { id: '$.id', line: '@.line' }, context: { table: 'orders' } };

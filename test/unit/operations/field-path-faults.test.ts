@@ -67,6 +67,7 @@ describe('fieldPathFaults', () => {
   });
 
   it.for([
+    ['a path with 100 segments', [`$${'[0]'.repeat(100)}`], JSON.parse(`${'['.repeat(100)}1${']'.repeat(100)}`)],
     [`$.a and $.b`, ['$.a', '$.b'], { a: 1, b: 1 }],
     [`$.a and $..b`, ['$.a', '$..b'], { a: 1, b: 1 }],
     [`$.a and $.*.b`, ['$.a', '$.*.b'], { a: 1, x: { b: 1 } }],
