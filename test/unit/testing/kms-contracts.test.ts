@@ -79,11 +79,54 @@ describe('kmsContract', () => {
       'another process wrapped',
     ],
     [
+      'forgets its keys',
+      () => new StaticKms(crypto.getRandomValues(new Uint8Array(32)), {}),
+      'serves a whole process with one wrap or one unwrap',
+    ],
+    [
+      'unwraps the wrap of another process to other bytes',
+      () => {
+        const own = new Set<string>();
+        return kms({
+          wrap: async (key) => {
+            const wrapped = await sound.wrap(key);
+            own.add(String(wrapped));
+            return wrapped;
+          },
+          unwrap: async (wrapped) => (own.has(String(wrapped)) ? sound.unwrap(wrapped) : { key: Buffer.alloc(32) }),
+        });
+      },
+      'another process wrapped',
+    ],
+    [
+      'keeps the array of the key that it wrapped',
+      () => {
+        const arrays = new Map<string, Uint8Array>();
+        return kms({
+          wrap: async (key) => {
+            const wrapped = await sound.wrap(key);
+            arrays.set(String(wrapped), key);
+            return wrapped;
+          },
+          unwrap: async (wrapped) => {
+            const array = arrays.get(String(wrapped));
+            return array === undefined ? sound.unwrap(wrapped) : { key: Buffer.from(array) };
+          },
+        });
+      },
+      'keeps no reference',
+    ],
+    [
       "zeroes the caller's key",
       () => kms({ wrap: async (key) => sound.wrap(key).finally(() => key.fill(0)) }),
       'leaves the given key unchanged',
     ],
     ['returns the key itself as the wrap', () => plain, 'does not show the key'],
+    ...(['base64', 'hex'] as const).map((encoding): [string, () => KeyManagementService, string] => [
+      `returns the key in ${encoding} as the wrap`,
+      () => kms({ wrap: async (key) => Buffer.from(Buffer.from(key).toString(encoding)) }),
+      'does not show the key',
+    ]),
     ['unwraps any bytes', () => plain, 'bytes that it can never unwrap'],
     ['unwraps changed bytes to another key', () => plain, 'never unwraps changed bytes'],
     [
@@ -361,6 +404,17 @@ describe('wrapRenewerContract', () => {
       'reports that it opens a wrap',
     ],
     [
+      'shows a key as the name of a region',
+      {
+        renew: async (wrapped) => {
+          const unwrapped = await sound.unwrap(wrapped);
+          const region = 'key' in unwrapped ? unwrapped.key.toString('hex') : '';
+          return { regions: [{ ...STATE, region }], renewed: undefined };
+        },
+      },
+      'reports that it opens a wrap',
+    ],
+    [
       'changes the bytes of the given wrap',
       { renew: async (wrapped) => renew(wrapped, noDeadline()).finally(() => wrapped.fill(0)) },
       'reports that it opens a wrap',
@@ -400,6 +454,19 @@ describe('wrapRenewerContract', () => {
       'reports a fault, and makes no wrap, if its service does not answer',
     ],
     [
+      'shows a wrap in its fault during an outage',
+      {
+        openFailing: () =>
+          renewer({
+            renew: async (wrapped) => ({
+              regions: [{ ...fault, fault: `POST ${Buffer.from(wrapped).toString('hex')}` }],
+              renewed: undefined,
+            }),
+          }),
+      },
+      'reports a fault, and makes no wrap, if its service does not answer',
+    ],
+    [
       'calls a wrap unreadable if its service refuses it',
       { openRefused: () => renewer({ renew: async () => ({ regions: [fault], renewed: undefined, ...NO_WRAP }) }) },
       'reports a fault, and makes no wrap, if its service refuses it',
@@ -411,6 +478,29 @@ describe('wrapRenewerContract', () => {
     ],
   ])('fails for a KMS that %s', async (_name, options, failure) => {
     expect(await failuresOf(wrapRenewerContract(() => renewer(), options))).toEqual([failure]);
+  });
+
+  it('fails for a KMS whose new wrap opens only in the process that made it', async () => {
+    const all = new Set<string>();
+    const open = (): Renewer => {
+      const own = new Set<string>();
+      return renewer({
+        unwrap: async (wrapped) => {
+          const name = String(wrapped);
+          return all.has(name) && !own.has(name) ? NO_WRAP : sound.unwrap(wrapped);
+        },
+        renew: async (wrapped) => {
+          const unwrapped = await sound.unwrap(wrapped);
+          if (!('key' in unwrapped) || all.has(String(wrapped))) return renew(wrapped, noDeadline());
+          const renewed = await sound.wrap(unwrapped.key);
+          for (const names of [all, own]) names.add(String(renewed));
+          return { regions: [{ ...STATE, renewed: true }], renewed };
+        },
+      });
+    };
+    expect(await failuresOf(wrapRenewerContract(open))).toEqual([
+      'reports that it opens a wrap, and renews it to one that opens to the same key',
+    ]);
   });
 
   it('fails for a KMS that does not open a wrap of an earlier key in a renewal', async () => {

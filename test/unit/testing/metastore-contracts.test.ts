@@ -98,18 +98,30 @@ describe('metastoreContract', () => {
       (memory) => sameIds(memory, (id) => id.replaceAll('\u00df', 'ss')),
       'keeps IDs apart',
     ],
-    [
-      'reads an ID as a pattern',
+    ...['%', '_', '*'].map((wildcard): [string, (sound: MemoryMetastore) => Partial<Metastore>, string] => [
+      `reads ${wildcard} in an ID as a wildcard`,
       (memory) => ({
         loadLatest: async (id) => {
-          const isPattern = id.includes('%') && id.endsWith('_ids');
+          const isPattern = id === `_IK_ten${wildcard}nt_ids`;
           return (
             (await memory.loadLatest(id)) ?? (isPattern ? memory.loadLatest('_IK_tenant_ids' as typeof id) : undefined)
           );
         },
       }),
       'keeps IDs apart',
-    ],
+    ]),
+    ...['n/n', '../', '\\', "'", '"', '\n', '\t', '\u200b', '\u0131', '\uff54', '\u{1f511}'].map(
+      (part): [string, (sound: MemoryMetastore) => Partial<Metastore>, string] => [
+        `cannot store an ID with ${JSON.stringify(part)}`,
+        (memory) => ({
+          store: async (record) => {
+            if (record.id.includes(part)) throw new Error('No.');
+            return memory.store(record);
+          },
+        }),
+        'keeps IDs apart',
+      ],
+    ),
     ['cuts long IDs off', (memory) => sameIds(memory, (id) => id.slice(0, 2000)), 'a long ID'],
     ['keeps dates in 32 bits', (memory) => otherDates(memory, (created) => created | 0), 'keeps dates exactly'],
     ['rounds dates', (memory) => otherDates(memory, Math.fround), 'keeps dates exactly'],
@@ -374,6 +386,47 @@ describe('systemKeyStoreContract', () => {
         },
       }),
       'under an aborted deadline',
+    ],
+    [
+      'checks the row before it replaces a key, and not in the same step',
+      (memory) => ({
+        replaceKey: async (record, key) => {
+          const present = await memory.load(record.id, record.created);
+          await new Promise((resolve) => void setTimeout(resolve));
+          if (present === undefined || String(present.encryptedKey) !== String(record.encryptedKey)) return 'changed';
+          const current = await memory.load(record.id, record.created);
+          return memory.replaceKey(current ?? present, key);
+        },
+      }),
+      'accepts only one of many concurrent replacements',
+    ],
+    [
+      "stores the caller's array of a renewed key instead of a copy",
+      (memory) => {
+        const keys = new Map<string, Uint8Array>();
+        return {
+          replaceKey: async (record, key) => {
+            keys.set(`${record.id} ${record.created}`, key);
+            return memory.replaceKey(record, key);
+          },
+          load: async (id: KeyMeta['id'], created: KeyMeta['created']) => {
+            const record = await memory.load(id, created);
+            return record && { ...record, encryptedKey: keys.get(`${id} ${created}`) ?? record.encryptedKey };
+          },
+        };
+      },
+      'copies the renewed key',
+    ],
+    [
+      'creates an absent row when it should replace the key of that row',
+      (memory) => ({
+        replaceKey: async (record, key) => {
+          const outcome = await memory.replaceKey(record, key);
+          await memory.store({ ...record, encryptedKey: key });
+          return outcome;
+        },
+      }),
+      'creates no row',
     ],
     [
       'replaces a key without checking the row',
