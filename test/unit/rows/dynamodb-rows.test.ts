@@ -1,4 +1,5 @@
-import { afterEach, expect, it } from 'vitest';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, expect, it, vi } from 'vitest';
 import type { Position } from '../../../src/maintenance/reencryption/rows.ts';
 import { DynamoDbRows } from '../../../src/rows/dynamodb-rows.ts';
 import { errorOf } from '../../support/fakes.ts';
@@ -11,11 +12,15 @@ afterEach(() => stub?.stop());
 const refusal = (name: string, status = 400): StubAnswer => ({ status, body: JSON.stringify({ __type: name }) });
 
 /** The rows of a table at the stub server. */
-function openRows(endpoint: string, writeUnits?: number, segment = { index: 0, of: 1 }): DynamoDbRows {
+function openRows(
+  endpoint: string,
+  writeUnits?: number,
+  segment = { index: 0, of: 1 },
+  readUnits?: number,
+): DynamoDbRows {
   const table = { tableName: 'Orders', region: 'us-west-2', endpoint };
   const names = { partitionField: undefined, partition: undefined, context: undefined, contextFrom: undefined };
-  const options = { ...names, table, fields: ['r'], segment, readUnits: undefined };
-  return new DynamoDbRows({ ...options, writeUnits }, Date.now);
+  return new DynamoDbRows({ ...names, table, fields: ['r'], segment, readUnits, writeUnits }, Date.now);
 }
 
 const ROW = { id: '1', item: {}, cells: new Map(), partition: undefined, context: undefined };
@@ -63,6 +68,50 @@ it('DynamoDbRows counts a write whose condition failed towards the write units',
   }
   // The first write does not wait. Each later write waits until 50 ms after the previous one.
   expect(performance.now() - beganMs).toBeGreaterThan(140);
+});
+
+/** Starts a table with one item, in which each call consumes 2000 capacity units. */
+async function startCostlyTable(): Promise<string> {
+  const ConsumedCapacity = { CapacityUnits: 2000 };
+  stub = await startStub(({ headers }) => {
+    const target = String(headers['x-amz-target']);
+    if (target.endsWith('DescribeTable')) return success({ Table: { KeySchema: [{ AttributeName: 'id' }] } });
+    return success({ Items: [], LastEvaluatedKey: { id: { S: '1' } }, ConsumedCapacity });
+  });
+  return stub.url;
+}
+
+/** Waits until the table has received this many calls, and checks that the last call has not ended soon after. */
+async function mustWait(last: Promise<unknown>, calls: number): Promise<void> {
+  await vi.waitFor(() => expect(stub?.requests).toHaveLength(calls), { timeout: 10_000 });
+  const outcome = await Promise.race([last.then(() => 'it has ended'), sleep(300, 'it waits')]);
+  expect(outcome).toBe('it waits');
+}
+
+it('DynamoDbRows waits for the read units that the earlier page consumed, until its signal aborts', async () => {
+  const rows = openRows(await startCostlyTable(), undefined, { index: 0, of: 1 }, 20);
+  const controller = new AbortController();
+  const pages = rows.pages(undefined, controller.signal);
+  await pages.next();
+  const second = pages.next();
+  await mustWait(second, 3);
+  controller.abort();
+  expect(await second).toEqual({ done: false, value: [] });
+  await pages.return([]);
+});
+
+it('DynamoDbRows waits for the write units that the earlier write consumed, until its signal aborts', async () => {
+  const rows = openRows(await startCostlyTable(), 20);
+  const controller = new AbortController();
+  const pages = rows.pages(undefined, controller.signal);
+  await pages.next();
+  const write = (): Promise<unknown> => rows.replace(ROW, new Map([['r', { kind: 'text', text: 'x' }]]));
+  expect(await write()).toBe('written');
+  const second = write();
+  await mustWait(second, 5);
+  controller.abort();
+  expect(await second).toBe('written');
+  await pages.return([]);
 });
 
 it('DynamoDbRows refuses a position in a table of another region or account', async () => {
