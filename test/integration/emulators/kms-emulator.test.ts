@@ -10,6 +10,7 @@ import {
   DeleteAliasCommand,
   DescribeKeyCommand,
   DisableKeyCommand,
+  DisableKeyRotationCommand,
   EnableKeyCommand,
   EnableKeyRotationCommand,
   EncryptCommand,
@@ -97,12 +98,17 @@ describe('KMS emulator: keys', () => {
     expect((await kms.send(new DescribeKeyCommand({ KeyId: keyArn }))).KeyMetadata?.KeyState).toBe('Enabled');
   });
 
-  it("another account can read a key's rotation status by the key's ARN, but cannot turn rotation on", async () => {
+  it("another account can read a key's rotation status by the key's ARN, but cannot turn rotation on or off", async () => {
     const stranger = client(REGION, '999999999999');
     const status = (KeyId: string) => stranger.send(new GetKeyRotationStatusCommand({ KeyId }));
     expect(await status(keyArn)).toMatchObject({ KeyRotationEnabled: true });
     expect(await nameOf(status(keyArn.replace(/.*\//, '')))).toBe('NotFoundException');
-    expect(await nameOf(stranger.send(new EnableKeyRotationCommand({ KeyId: keyArn })))).toBe('AccessDeniedException');
+    for (const command of [
+      new EnableKeyRotationCommand({ KeyId: keyArn }),
+      new DisableKeyRotationCommand({ KeyId: keyArn }),
+    ]) {
+      expect(await nameOf(stranger.send(command))).toBe('AccessDeniedException');
+    }
   });
 
   it('EnableKeyRotation sets a period of 365 days if the request has none, whatever the period was before', async () => {
@@ -301,6 +307,7 @@ describe('KMS emulator: keys', () => {
     ['CancelKeyDeletion', CancelKeyDeletionCommand],
     ['RotateKeyOnDemand', RotateKeyOnDemandCommand],
     ['EnableKeyRotation', EnableKeyRotationCommand],
+    ['DisableKeyRotation', DisableKeyRotationCommand],
     ['GetKeyRotationStatus', GetKeyRotationStatusCommand],
     ['ListAliases', ListAliasesCommand],
   ] as const)('%s refuses both the name and the ARN of an alias', async ([, command]) => {
@@ -379,6 +386,7 @@ describe('KMS emulator: keys', () => {
       new DisableKeyCommand({ KeyId: keyArn }),
       new ScheduleKeyDeletionCommand({ KeyId: keyArn }),
       new EnableKeyRotationCommand({ KeyId: keyArn }),
+      new DisableKeyRotationCommand({ KeyId: keyArn }),
       new RotateKeyOnDemandCommand({ KeyId: keyArn }),
       new CreateAliasCommand({ AliasName: 'alias/new', TargetKeyId: keyArn }),
       new UpdateAliasCommand({ AliasName: 'alias/other', TargetKeyId: keyArn }),
@@ -387,10 +395,11 @@ describe('KMS emulator: keys', () => {
     }
   });
 
-  it('a disabled key cannot be rotated', async () => {
+  it('a disabled key cannot be rotated, and its automatic rotation cannot be changed', async () => {
     await kms.send(new DisableKeyCommand({ KeyId: keyArn }));
     for (const command of [
       new EnableKeyRotationCommand({ KeyId: keyArn }),
+      new DisableKeyRotationCommand({ KeyId: keyArn }),
       new RotateKeyOnDemandCommand({ KeyId: keyArn }),
     ]) {
       expect(await nameOf(kms.send(command))).toBe('DisabledException');
