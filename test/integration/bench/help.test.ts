@@ -1,4 +1,6 @@
 import { execFile } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { ROOT } from '../../support/documents.ts';
 
@@ -39,5 +41,10 @@ describe.for(Object.entries(PROGRAMS))('%s', ([program, options]) => {
 
 it('npm run deploy prints its options with --help, and does nothing else', async () => {
   const { status, stdout, stderr } = await run('deploy/main.ts', '--help');
-  expect({ status, stderr, stdout }).toEqual({ status: 0, stderr: '', stdout: expect.stringContaining('\n  --yes ') });
+  expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+  const { scripts } = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8')) as { scripts: object };
+  const names = Object.keys(scripts).filter((name) => /^deploy\b/.test(name));
+  const [, named = ''] = /^npm run (\S+) -- /.exec(stdout) ?? [];
+  expect(named.split('|').toSorted()).toEqual(names.toSorted());
+  expect(stdout.match(/^ {2}--\w+(?: [A-Z]+)?/gm)).toEqual(['  --yes', '  --region REGION']);
 });

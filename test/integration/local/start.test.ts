@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, stat } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -159,6 +159,17 @@ it('a data folder cannot be a file, and cannot be inside a file', async () => {
   const file = join(import.meta.dirname, 'start.test.ts');
   for (const folder of [file, join(file, 'data')])
     await expect(takeDataFolder(folder)).rejects.toThrow(`${folder} is a file or inside a file`);
+});
+
+it('only the owner of a data folder can read it, and the folder can be taken again after its release', async () => {
+  const above = await mkdtemp(join(tmpdir(), 'keyfold-'));
+  const folder = join(above, 'data');
+  for (let i = 0; i < 2; i += 1) {
+    const { release } = await takeDataFolder(folder);
+    expect((await stat(folder)).mode & 0o777).toBe(0o700);
+    await release();
+  }
+  await rm(above, { recursive: true });
 });
 
 it.for([
