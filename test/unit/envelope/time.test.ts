@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { agingClock } from '../../../src/async/clock.ts';
 import { createdNow, cryptoPolicy } from '../../../src/envelope/crypto-policy.ts';
-import type { EpochSeconds } from '../../../src/records/ids.ts';
+import type { EpochSeconds, KeyId } from '../../../src/records/ids.ts';
 import { KeyfoldError, type DataRowRecord, type EnvelopeKeyRecord, type SessionFactory } from '../../../src/index.ts';
 import { SystemKeyMaintenance } from '../../../src/maintenance/system-key-maintenance.ts';
 import { codeOf, DAY_MS, FakeDependencies, HandClock, MINUTE_MS, noDeadline } from '../../support/fakes.ts';
@@ -202,6 +202,15 @@ describe('a key dated in the future', () => {
     const system = copyTo('SK', nowSeconds() + 3600);
     copyTo('IK', nowSeconds() + 10, { parent: { id: system.id, created: system.created } });
     expect(await createdBy(world.process())).toBe(own);
+  });
+
+  it('is tried only once if it is five minutes ahead and its System Key is absent', async () => {
+    const own = await createdBy(world.process());
+    const absent = { id: '_SK_svc_prod' as KeyId, created: (own + 60) as EpochSeconds };
+    copyTo('IK', nowSeconds() + 300, { parent: absent });
+    world.log.take();
+    expect(await createdBy(world.process())).toBe(own);
+    expect(world.log.take()).toEqual(['Query IK', 'Get SK', 'Recent IK', 'Get SK', 'Unwrap']);
   });
 
   it('is replaced by an older key from the cache when its System Key is revoked', async () => {

@@ -154,6 +154,36 @@ describe('a request that waits for a key', () => {
     expect(counts()['Query IK']).toBe(1);
   });
 
+  it.for([
+    ['Get IK', 'p'],
+    ['Get SK', 'q'],
+    ['Unwrap', 'q'],
+  ] as const)('leaves the shared call %s to a later decrypt in partition %s', async ([call, partition]) => {
+    const maker = world.process();
+    const own = await maker.session('p').encrypt(PAYLOAD);
+    const other = await maker.session(partition).encrypt(PAYLOAD);
+    const service = world.process();
+    const { release, signals } = hold(call);
+    world.kms.interfere = world.metastore.interfere;
+    const hasty = service.session('p').decrypt(own, { deadlineAtMs: world.clock.nowMs + 20 });
+    const patient = service.session(partition).decrypt(other);
+    expect(await codeOf(hasty)).toBe('DeadlineExceeded');
+    expect(signals.map(({ aborted }) => aborted)).toEqual([false]);
+    release();
+    expect(await patient).toEqual(PAYLOAD);
+  });
+
+  it('leaves the shared search for a System Key to a later encrypt in another partition', async () => {
+    const service = world.process();
+    const { release, signals } = hold('Query SK');
+    const hasty = service.session('p').encrypt(PAYLOAD, { deadlineAtMs: world.clock.nowMs + 20 });
+    const patient = service.session('q').encrypt(PAYLOAD);
+    expect(await codeOf(hasty)).toBe('DeadlineExceeded');
+    expect(signals.map(({ aborted }) => aborted)).toEqual([false]);
+    release();
+    expect((await patient).data).toHaveLength(PAYLOAD.length + 28);
+  });
+
   it("rejects with its signal's abort reason", async () => {
     const session = world.process().session('p');
     const { release } = hold('Query IK');
