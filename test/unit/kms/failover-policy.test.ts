@@ -26,4 +26,12 @@ describe('failoverPolicy', () => {
     expect(failoverFaults(changes, regions)).toEqual([fault]);
     expect(() => failoverPolicy(changes, regions)).toThrow(fault);
   });
+
+  it('lists every invalid setting', () => {
+    expect(failoverFaults({ maxRounds: 0, baseDelayMs: 2001, minimumWrappedRegions: 2 }, 1)).toEqual([
+      'maxRounds must be a positive whole number',
+      'baseDelayMs is more than longestDelayMs',
+      'minimumWrappedRegions is 2 and there are 1 regions with a KMS key',
+    ]);
+  });
 });

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { KeyfoldError, MemoryMetastore, SessionFactory } from '../../../../src/index.ts';
+import { KeyfoldError, MemoryMetastore, SessionFactory, type Attempt } from '../../../../src/index.ts';
 import { Pkcs11Kms, type Pkcs11KmsOptions } from '../../../../src/kms/pkcs11/index.ts';
 import { kmsContract, wrapRenewerContract } from '../../../../src/testing/index.ts';
 import { runContract } from '../../../support/contract/bind.ts';
@@ -271,6 +271,16 @@ describe('the login', () => {
 });
 
 describe('Pkcs11Kms', () => {
+  it('reports each attempt to the listener in its options', async () => {
+    const attempts: Attempt[] = [];
+    const kms = token.open({ events: { attempted: (attempt) => void attempts.push(attempt) } });
+    await unwrap(kms, await wrap(kms));
+    expect(attempts).toMatchObject([
+      { region: 'production', action: 'Encrypt' },
+      { region: 'production', action: 'Decrypt' },
+    ]);
+  });
+
   it.each([
     ['KmsThrottled', 'C_OpenSession', 'CKR_SESSION_COUNT'],
     ['KmsThrottled', 'C_Encrypt', 'CKR_DEVICE_MEMORY'],
@@ -407,6 +417,15 @@ describe('maintenance with Pkcs11Kms', () => {
   });
 });
 
+it('maintenance with Pkcs11Kms fails with the error of a listener, and does not blame the token', async () => {
+  const wrapped = await wrap(token.open());
+  const bug = new Error('a bug in a listener');
+  const attempted = (): never => {
+    throw bug;
+  };
+  expect(await errorOf(token.open({ events: { attempted } }).renew(wrapped, noDeadline()))).toBe(bug);
+});
+
 describe('the Pkcs11Kms constructor', () => {
   const valid: Pkcs11KmsOptions = { library: '/l.so', tokenLabel: 't', keyLabels: ['k'], pin: () => '1' };
 
@@ -417,6 +436,8 @@ describe('the Pkcs11Kms constructor', () => {
     [{ keyLabels: [] }, 'keyLabels is empty'],
     [{ keyLabels: ['a', 'a'] }, 'keyLabels names one key twice'],
     [{ keyLabels: ['a', 'ä'] }, 'keyLabels[1] must have 1 to 128'],
+    [{ keyLabels: ['x'.repeat(129)] }, 'keyLabels[0] must have 1 to 128'],
+    [{ keyLabels: [''] }, 'keyLabels[0] must have 1 to 128'],
     [{ requestTimeoutMs: 0 }, 'requestTimeoutMs must be'],
     [{ requestTimeoutMs: 2 ** 31 }, 'requestTimeoutMs'],
   ])('rejects the options %j with InvalidConfiguration', (changes, text) => {
@@ -436,10 +457,17 @@ describe('the Pkcs11Kms constructor', () => {
     );
   });
 
-  it('accepts a long key label with special characters', async () => {
-    const label = '%:é'.replace('é', '~').repeat(42);
-    token.set({ keys: [{ label }] });
-    const kms = token.open({ keyLabels: [label] });
+  it('lists every invalid option', () => {
+    const invalid = { ...valid, library: '', tokenLabel: '', keyLabels: [], requestTimeoutMs: 0 };
+    expect(() => new Pkcs11Kms(invalid)).toThrow(/library.*tokenLabel.*keyLabels.*requestTimeoutMs/s);
+  });
+
+  it('accepts the longest labels, even with special characters', async () => {
+    const keyLabel = `${'%:~'.repeat(42)}%:`;
+    const tokenLabel = `! ${'~'.repeat(30)}`;
+    expect([keyLabel.length, tokenLabel.length]).toEqual([128, 32]);
+    token.set({ tokens: [tokenLabel], keys: [{ label: keyLabel }] });
+    const kms = token.open({ tokenLabel, keyLabels: [keyLabel] });
     expect(await unwrap(kms, await wrap(kms))).toEqual(KEY);
   });
 });

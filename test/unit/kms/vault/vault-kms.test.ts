@@ -364,6 +364,11 @@ describe('the VaultKms constructor', () => {
     expect(messageOf(changes)).toBe('none');
   });
 
+  it('lists every invalid option', () => {
+    const message = messageOf({ addresses: [], transitKey: '', requestTimeoutMs: 0, failover: { maxRounds: 0 } });
+    expect(message).toMatch(/addresses is.*transitKey is.*requestTimeoutMs must.*maxRounds must/s);
+  });
+
   it('refuses dependencies of the wrong type', () => {
     expect(() => new VaultKms(options(), {} as never)).toThrow('dependencies must be');
   });
