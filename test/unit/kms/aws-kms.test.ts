@@ -281,6 +281,16 @@ describe('AwsKms.unwrap', () => {
   });
 });
 
+it('AwsKms refuses a call without a valid deadline before it calls KMS', async () => {
+  const kms = open();
+  const bytes = await wrapped();
+  emulator.resetCalls();
+  const none = {} as never;
+  for (const call of [() => kms.wrap(SYSTEM_KEY, none), () => kms.unwrap(bytes, none), () => kms.renew(bytes, none)])
+    await expect(call()).rejects.toThrow(/^deadline must be a deadline/);
+  expect(calls()).toEqual([]);
+});
+
 it("AwsKms rejects with the deadline's abort reason if the deadline passes between two rounds", async () => {
   const bytes = await wrapped();
   for (const region of [WEST, EAST]) emulator.setFault(region, { kind: 'down' });

@@ -68,8 +68,9 @@ it('a call without a valid deadline is refused before it reaches the token', asy
   const kms = token.open();
   const wrapped = await wrap(kms);
   token.takeCalls();
-  for (const work of [kms.wrap(KEY, {} as never), kms.unwrap(wrapped, {} as never)])
-    await expect(work).rejects.toThrow(/^deadline must be a deadline/);
+  const none = {} as never;
+  for (const call of [() => kms.wrap(KEY, none), () => kms.unwrap(wrapped, none), () => kms.renew(wrapped, none)])
+    await expect(call()).rejects.toThrow(/^deadline must be a deadline/);
   expect(token.takeCalls()).toEqual([]);
 });
 

@@ -64,6 +64,16 @@ describe('VaultKms', () => {
     expect(stub.requests).toEqual([]);
   });
 
+  it('refuses a call without a valid deadline before it sends a request', async () => {
+    const kms = open();
+    const bytes = await wrapped(kms);
+    stub.requests.length = 0;
+    const none = {} as never;
+    for (const call of [() => kms.wrap(KEY, none), () => kms.unwrap(bytes, none), () => kms.renew(bytes, none)])
+      await expect(call()).rejects.toThrow(/^deadline must be a deadline/);
+    expect(stub.requests).toEqual([]);
+  });
+
   it("stores Vault's ciphertext unchanged", async () => {
     const bytes = await wrapped();
     expect(Buffer.from(bytes).toString()).toMatch(/^vault:v1:[A-Za-z0-9+/]+={0,2}$/);
