@@ -135,6 +135,16 @@ describe('a cached key', () => {
     expect(world.log.take()).toEqual([]);
   });
 
+  it('seals the Intermediate Key of a new partition even if a decrypt has loaded it', async () => {
+    const record = await world.process().session('p').encrypt(PAYLOAD);
+    const service = world.process();
+    await service.session('p').decrypt(record);
+    await service.session('p').encrypt(PAYLOAD);
+    world.log.take();
+    await service.session('new').encrypt(PAYLOAD);
+    expect(world.log.take()).toEqual(['Query IK', 'Put IK']);
+  });
+
   it('serves a request even if the deadline of the request has passed', async () => {
     const session = world.process().session('p');
     await session.encrypt(PAYLOAD);
