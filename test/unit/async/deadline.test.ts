@@ -56,6 +56,31 @@ it.for([
   });
 });
 
+it('SingleFlight starts no load for a caller whose deadline has already passed', async () => {
+  const flights = new SingleFlight<void>(500, Date.now);
+  const load = vi.fn<() => Promise<void>>(async () => {});
+  const late = withDeadline({ deadlineAtMs: 0 }, Date.now, (deadline) => flights.run('a load', deadline, load));
+  expect(await errorOf(late)).toMatchObject({ code: 'DeadlineExceeded' });
+  await new Promise(setImmediate);
+  expect(load).not.toHaveBeenCalled();
+});
+
+it.for([
+  ['succeeded', undefined],
+  ['failed', new Error('failed')],
+] as const)('SingleFlight does not abort the signal of a load that has %s', async ([, error]) => {
+  const flights = new SingleFlight<AbortSignal>(500, Date.now);
+  const signals: AbortSignal[] = [];
+  const load = async ({ signal }: { readonly signal: AbortSignal }): Promise<AbortSignal> => {
+    signals.push(signal);
+    if (error !== undefined) throw error;
+    return signal;
+  };
+  await withDeadline({}, Date.now, (deadline) => flights.run('a load', deadline, load)).catch(() => {});
+  await new Promise(setImmediate);
+  expect(signals.map(({ aborted }) => aborted)).toEqual([false]);
+});
+
 it('RequestDeadlines still aborts running work after other work with the same limits has ended', async () => {
   const deadlines = new RequestDeadlines(() => 0);
   const controller = new AbortController();

@@ -332,7 +332,8 @@ describe('a queue message that fails', () => {
       items: [{ plaintext: 'aGVsbG8=' }, { plaintext: 'x' }],
     };
     world.kms.interfere = () => Promise.reject(new KeyfoldError('KmsUnavailable', 'why'));
-    expect(await handle([queueRecord('a', batch)])).toEqual(['a']);
+    for (const items of [batch.items, batch.items.toReversed()])
+      expect(await handle([queueRecord('a', { ...batch, items })])).toEqual(['a']);
     world.kms.interfere = () => {};
     expect(await handle([queueRecord('a', batch)])).toEqual([]);
     expect(queues.in(OUTPUT)).toHaveLength(1);
