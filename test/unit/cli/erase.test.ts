@@ -297,8 +297,10 @@ describe('keyfold partitions erase', () => {
   it('makes every record readable again after --cancel, and seals under a new key', async () => {
     await erase(BEGIN);
     world.clock.advance(60_000);
-    const { code, stderr } = await erase(['--cancel', ...CONFIRMED]);
+    const { code, stdout, stderr } = await erase(['--cancel', ...CONFIRMED]);
     expect(code).toBe(0);
+    const says = 'Cancelled. The old keys open records again, but stay revoked. The next encrypt makes a new key.';
+    expect(stdout.trimEnd().split('\n').at(-1)).toBe(says);
     expect(auditOf(stderr).at(-1)).toEqual(['partitions erase', 'tenant-1', 'cancel', 'cancelled', 2, null]);
     expect((await rows()).map(({ revoked, erased }) => [revoked, erased])).toEqual([
       [true, undefined],
@@ -322,8 +324,10 @@ describe('keyfold partitions erase', () => {
     await erase(BEGIN);
     world.clock.advance(DAY_MS);
     expect(await status()).toMatchObject({ state: 'due' });
-    const { code, stderr } = await erase(['--finish', ...CONFIRMED]);
+    const { code, stdout, stderr } = await erase(['--finish', ...CONFIRMED]);
     expect(code).toBe(0);
+    const says = 'Deleted. The tombstones stay. --status lists the copies that still hold the keys.';
+    expect(stdout.trimEnd().split('\n').at(-1)).toBe(says);
     expect(auditOf(stderr)).toEqual([
       ['partitions erase', 'tenant-1', 'finish', 'attempting', 2, null],
       ['partitions erase', 'tenant-1', 'finish', 'deleted', 0, null],

@@ -6,11 +6,13 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } 
 import { operatorAdapters } from '../../../src/container.ts';
 import { encodeCompactRecord, encodeDataRowRecord, parseEpochSeconds, type DataRowRecord } from '../../../src/index.ts';
 import type { RegisteredErasure } from '../../../src/maintenance/erasure-table.ts';
+import type { Row } from '../../../src/maintenance/reencryption/rows.ts';
 import { encryptFields } from '../../../src/operations/session-fields.ts';
 import { TOMBSTONE_CREATED } from '../../../src/records/ids.ts';
 import { keyRecord } from '../../../src/testing/key-record.ts';
 import { DAY_MS } from '../../support/fakes.ts';
 import { HealthyService, WEST } from '../../support/healthy-service.ts';
+import { killedSource } from '../../support/killed-source.ts';
 import { LOCAL_CREDENTIALS } from '../../support/local-credentials.ts';
 import { cellsOf, type CliRun } from '../../support/operator.ts';
 import { createRowsTable } from '../../support/rows-table.ts';
@@ -289,6 +291,28 @@ describe('keyfold verify', () => {
       expect([code, stdout, stderr]).toEqual([2, '', expect.stringContaining('has a value in the attribute crad')]);
     });
 
+    it.for([
+      ['stops if no item has the field and the last page is empty', [['other'], []], 2],
+      ['accepts a last page without the field', [['card'], ['other']], 0],
+      ['accepts an empty table', [[]], 0],
+    ] as const)('%s', async ([, pages, expectedCode]) => {
+      const cell = { kind: 'text', text: compact() } as const;
+      const rowsOf = (names: readonly string[]): Row[] =>
+        names.map((name) => ({
+          id: name,
+          cells: new Map(name === 'card' ? [[name, cell]] : []),
+          partition: undefined,
+          context: undefined,
+        }));
+      world.operator.adapters.openRows = async () => ({
+        ...killedSource(() => {}),
+        pages: async function* () {
+          yield* pages.map(rowsOf);
+        },
+      });
+      expect((await keyfold(['verify', SOURCE, '--field', 'card'])).code).toBe(expectedCode);
+    });
+
     it('stops if the table does not exist', async () => {
       const { code, stdout, stderr } = await keyfold(['verify', 'dynamodb:Absent', '--field', 'card']);
       expect([code, stdout, stderr]).toEqual([1, '', expect.stringContaining('The table Absent fails')]);
@@ -448,8 +472,9 @@ async function report(name: string, lines: readonly string[]): Promise<string> {
 /** The exit code and the output of `keys retire-check`. */
 async function check(id: string, date: number, ...reports: string[]): Promise<object> {
   const { code, stdout } = await keyfold(['keys', 'retire-check', id, String(date), '--report', ...reports, '--json']);
-  const { outcome, records, why } = JSON.parse(stdout) as { outcome: string; records: number; why: string[] };
-  return { code, outcome, records, why };
+  const { id: ofId, created: ofDate, ...found } = JSON.parse(stdout) as Record<string, unknown>;
+  expect([ofId, ofDate]).toEqual([id, date]);
+  return { code, ...found };
 }
 
 describe('keys retire-check', () => {

@@ -377,7 +377,7 @@ describe('keyfold reencrypt on a JSON Lines file', () => {
     await rotate();
     const source = await write('rows', [encodeDataRowRecord(record)]);
     const counts = await countsOf(reencrypt(source, '--verb', 'rewrap', '--dry-run', '--json'));
-    expect(counts).toMatchObject({ written: 1, dryRun: true });
+    expect(counts).toMatchObject({ source, verb: 'rewrap', written: 1, dryRun: true });
     expect(counts['keys']).toEqual([{ ...record.key.parent, records: 1 }]);
     expect(await readdir(folder)).toEqual(['quarantine', 'rows']);
   });
@@ -594,6 +594,33 @@ describe('the checkpoint of a run that was killed', () => {
     const rest = { ...first, pages: () => pagesOf(pageOf(new Map())) };
     world.operator.adapters.openRows = () => Promise.resolve(rest);
     expect((await reencrypt(...args)).code).toBe(expectedCode);
+  });
+
+  it("makes the next run's progress line and audit lines count the rows of the killed run", async () => {
+    const withField = pageOf(new Map([['r', { kind: 'text', text: compact(await seal()) } as const]]));
+    const page = [...withField, ...pageOf(new Map()), ...pageOf(new Map())];
+    const first = killedSource(() => world.operator.clock.advance(5000), page);
+    world.operator.adapters.openRows = () => Promise.resolve(first);
+    const args = ['dynamodb:T', '--checkpoint', at('run.json'), ...rewrap] as const;
+    expect((await reencrypt(...args)).code).toBe(1);
+    const rest = { ...first, pages: () => pagesOf(withField) };
+    world.operator.adapters.openRows = () => Promise.resolve(rest);
+    const lines: string[] = [];
+    const audited: object[] = [];
+    const audit = async (line: string): Promise<void> => {
+      audited.push(JSON.parse(line) as object);
+      world.operator.clock.advance(1500);
+    };
+    await world.operator.keyfold(['reencrypt', ...args, '--quarantine', at('quarantine')], ownSettings, {
+      audit,
+      status: (text) => lines.push(text),
+    });
+    // Two of the killed run's three rows lack the field, so the run skipped these two.
+    expect(lines).toEqual(['4 rows, 1/s', '']);
+    expect(audited).toMatchObject([
+      { outcome: 'attempting', rows: 1 },
+      { outcome: 'done', rows: 2 },
+    ]);
   });
 
   it.for(['PGHOST', 'PGPORT', 'PGDATABASE'])(

@@ -93,7 +93,20 @@ describe('keys revoke', () => {
 
   it('revokes the latest key of an ID, and prints when the key was created', async () => {
     const run = await world.keyfold(['keys', 'revoke', id, 'latest', '--yes', '--json']);
-    expect(JSON.parse(run.stdout)).toMatchObject({ id, created: 120, outcome: 'revoked' });
+    expect(JSON.parse(run.stdout)).toEqual({
+      id,
+      created: 120,
+      table: 'EncryptionKey',
+      region: 'us-west-2',
+      dryRun: false,
+      outcome: 'revoked',
+      says: expect.stringMatching(/^Revoked\. /) as string,
+      reach: {
+        revokeCheckIntervalMs: 60 * MINUTE_MS,
+        staleGraceMs: 15 * MINUTE_MS,
+        latestBy: expect.stringMatching(/Z$/) as string,
+      },
+    });
     expect(await revoked()).toEqual([false, true]);
   });
 
