@@ -1,4 +1,5 @@
 import { globSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { defineConfig } from 'vitest/config';
 
 /** For tests that wait for real processes, servers and timeouts: one file at a time. */
@@ -16,11 +17,14 @@ const ALONE = globSync('test/{unit,integration}/**/*.test.ts').filter((file) =>
 );
 const SHARED = { exclude: ALONE, isolate: false };
 
+// Node keeps the code that it compiles in this folder, which all processes and threads of the tests share. A program that
+// imports TypeScript then starts in less than half the time.
+process.env['NODE_COMPILE_CACHE'] ??= join(import.meta.dirname, 'node_modules', '.cache', 'node');
+
 export default defineConfig({
   test: {
     // With threads, V8 can crash while one of them compiles WebAssembly (https://github.com/nodejs/node/issues/64500).
     pool: 'forks',
-    globalSetup: ['test/support/compile-cache.ts'],
     setupFiles: ['test/support/aws-environment.ts'],
     testTimeout: 20_000,
     // Many tests wait for a fault to pass. With more files at once than cores, two cores stay busy.
