@@ -1,9 +1,11 @@
 /** Tests the SQL metastores on real database servers. */
 import { createPool } from 'mysql2/promise';
+import { Pool } from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { SessionFactory, type Deadline, type EnvelopeKeyRecord, type KeyfoldError } from '../../src/index.ts';
 import type { SqlKeyRow } from '../../src/metastore/sql/key-record.ts';
 import { MySqlMetastore } from '../../src/metastore/sql/mysql-metastore.ts';
+import { PostgresMetastore } from '../../src/metastore/sql/postgres-metastore.ts';
 import { openDatabase } from '../../src/metastore/sql/open-database.ts';
 import { codeOf, errorOf, FakeKms, HandClock, noDeadline } from '../support/fakes.ts';
 import { keyRecord } from '../../src/testing/key-record.ts';
@@ -14,6 +16,19 @@ import { startDatabase, type ServedDatabase } from './sql-database.ts';
 const CACHES = 200;
 const NAMES = { service: 'svc', product: 'prod' };
 const deadline = noDeadline();
+
+/** What a database, its column of IDs or a connection is created with. */
+interface Narrow {
+  readonly encoding?: string;
+  readonly id?: string;
+  readonly charset?: string;
+}
+
+interface Opened {
+  readonly metastore: PostgresMetastore | MySqlMetastore;
+  readonly count: () => Promise<number>;
+  readonly close: () => Promise<void>;
+}
 
 describe.for(KINDS)('the metastore on %s', (kind) => {
   const isPostgres = kind === 'PostgreSQL';
@@ -108,23 +123,24 @@ describe.for(KINDS)('the metastore on %s', (kind) => {
       if (isPostgres) await database.run('ALTER DATABASE postgres RESET ALL');
     });
 
-    it.skipIf(isPostgres)('refuses a partition whose characters the column or the connection lacks', async () => {
-      const at = { host: '127.0.0.1', port: database.port, user: 'keyfold', database: 'test' };
-      const trials = [
-        { id: 'VARCHAR(255) CHARACTER SET latin1', charset: undefined, kept: ['é', '"'], refused: ['漢', '😀'] },
-        { id: 'VARCHAR(255) CHARACTER SET utf8mb3', charset: undefined, kept: ['é', '漢'], refused: ['😀'] },
-        { id: 'VARCHAR(255)', charset: 'latin1', kept: ['é', '"'], refused: ['漢', '😀'] },
-        { id: 'VARCHAR(255)', charset: 'UTF8_GENERAL_CI', kept: ['é', '漢'], refused: ['😀'] },
-      ];
-      for (const { id, charset, kept, refused } of trials) {
-        await database.createTable({ id });
-        const pool = createPool({ ...at, ...(charset !== undefined && { charset }) });
-        const metastore = new MySqlMetastore({ pool });
+    it('refuses a partition whose characters the database, the column or the connection lacks', async () => {
+      const trials = isPostgres
+        ? [
+            { encoding: 'LATIN1', kept: ['é', '"'], refused: ['漢', '😀'] },
+            { encoding: 'EUC_JP', kept: ['漢', '"'], refused: ['😀'] },
+          ]
+        : [
+            { id: 'VARCHAR(255) CHARACTER SET latin1', kept: ['é', '"'], refused: ['漢', '😀'] },
+            { id: 'VARCHAR(255) CHARACTER SET utf8mb3', kept: ['é', '漢'], refused: ['😀'] },
+            { charset: 'latin1', kept: ['é', '"'], refused: ['漢', '😀'] },
+            { charset: 'UTF8_GENERAL_CI', kept: ['é', '漢'], refused: ['😀'] },
+          ];
+      for (const { kept, refused, ...narrow } of trials) {
+        const { metastore, count, close } = await openNarrow(narrow);
         for (const partition of kept) {
           const row = keyRecord(`_IK_${partition}_svc_prod`, 60);
           expect(await metastore.store(row, deadline)).toBe('stored');
           expect(await metastore.loadLatest(row.id, deadline)).toEqual(row);
-          await database.run('DELETE FROM encryption_key');
         }
         for (const partition of refused) {
           const row = keyRecord(`_IK_${partition}_svc_prod`, 60);
@@ -134,8 +150,8 @@ describe.for(KINDS)('the metastore on %s', (kind) => {
             'InvalidRequest',
           ]);
         }
-        expect(await database.run('SELECT id FROM encryption_key')).toEqual([]);
-        await pool.end();
+        expect(await count()).toBe(kept.length);
+        await close();
       }
     });
 
@@ -242,6 +258,35 @@ describe.for(KINDS)('the metastore on %s', (kind) => {
       const date = isPostgres ? `to_timestamp(${row.created})` : `'1970-01-01 00:01:00'`;
       await connection.run(`INSERT INTO encryption_key (id, created, key_record) VALUES ('${row.id}', ${date}, '{}')`);
       return { rollback: () => connection.run('ROLLBACK').then(() => connection.close()) };
+    }
+
+    /** Opens a metastore whose database, column or connection lacks some characters. */
+    async function openNarrow({
+      encoding = 'UTF8',
+      id = 'VARCHAR(255)',
+      charset = 'utf8mb4',
+    }: Narrow): Promise<Opened> {
+      const at = { host: '127.0.0.1', port: database.port, user: 'keyfold' };
+      const count = 'SELECT count(*) AS rows_stored FROM encryption_key';
+      const create = `CREATE TABLE encryption_key (id ${id}, created TIMESTAMP, key_record TEXT, PRIMARY KEY (id, created))`;
+      if (isPostgres) {
+        await database.run('DROP DATABASE IF EXISTS narrow');
+        await database.run(`CREATE DATABASE narrow ENCODING '${encoding}' LOCALE 'C' TEMPLATE template0`);
+        const pool = new Pool({ ...at, database: 'narrow' });
+        await pool.query(create);
+        return {
+          metastore: new PostgresMetastore({ pool }),
+          count: async () => Number((await pool.query<{ rows_stored: string }>(count)).rows[0]?.rows_stored),
+          close: () => pool.end(),
+        };
+      }
+      await database.createTable({ id });
+      const pool = createPool({ ...at, database: 'test', charset });
+      return {
+        metastore: new MySqlMetastore({ pool }),
+        count: async () => Number((await database.run(count))[0]?.[0]),
+        close: () => pool.end(),
+      };
     }
 
     /** The number of inserts that the server is running. */
