@@ -121,7 +121,8 @@ export async function execute({ stack, changeSet, isNew }: Plan): Promise<void> 
   await call('execute-change-set', [...given, '--change-set-name', changeSet, '--client-request-token', changeSet]);
   await call('wait', [isNew ? 'stack-create-complete' : 'stack-update-complete', ...given]).catch(
     async (error: Error) => {
-      const why = (await firstFailure(stack, changeSet)) ?? error.message;
+      // If the events cannot be read either, the error of the waiter is what went wrong.
+      const why = (await firstFailure(stack, changeSet).catch(() => undefined)) ?? error.message;
       throw new Error(`${stack.name} in ${stack.region} failed: ${why}`, { cause: error });
     },
   );

@@ -460,14 +460,17 @@ describe('a failure in CloudFormation', () => {
     expect(outcome.said).not.toContain('keyfold-keys in us-east-1');
   });
 
-  it("is reported with the CLI's error if the events cannot be read", async () => {
+  it.for([
+    ['no event is a failure', { StackEvents: [] }],
+    ['the events cannot be read', 'ExpiredToken: the credentials have expired'],
+  ] as const)("is reported with the CLI's error if %s", async ([, events]) => {
     const answers = { ...ABSENT, ...planned, 'stack-create-complete': FAILED };
     const outcome = await cli.deploy(['keys', '--yes'], {
       ...answers,
-      'cloudformation describe-stack-events': { StackEvents: [] },
+      'cloudformation describe-stack-events': events,
     });
     expect(outcome.code).toBe(1);
-    expect(outcome.said).toContain('Waiter StackCreateComplete failed');
+    expect(outcome.said).toMatch(/keyfold-keys in us-west-2 failed: .*Waiter StackCreateComplete failed/);
   });
 
   it('ends the script at once', async () => {
