@@ -8,7 +8,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { startKmsEmulator } from '../../emulators/kms/kms-emulator.ts';
 import { open as aeadOpen, SEAL_OVERHEAD_BYTES } from '../../src/crypto/aead.ts';
 import { wrappedBy } from '../support/kms.ts';
-import { AwsKms, type DataRowRecord, type EnvelopeKeyRecord, type Session } from '../../src/index.ts';
+import { AwsKms, SessionFactory, type DataRowRecord, type EnvelopeKeyRecord, type Session } from '../../src/index.ts';
 import { erasureOf } from '../support/erasure-tables.ts';
 import { codeOf, DAY_MS, FakeDependencies, MINUTE_MS, noDeadline } from '../support/fakes.ts';
 import { operate, type Operator } from '../support/operations.ts';
@@ -114,6 +114,27 @@ describe('an attacker who can write to the table', () => {
     plant({ id: '_SK_svc_prod' as never, created, encryptedKey, revoked: false });
     const row = rowOf(await seal('p', 'x'));
     expect(aeadOpen(createSecretKey(known), row.encryptedKey)).toHaveLength(32);
+  });
+
+  it('can make every request call KMS with a row whose wraps name a key that KMS refuses', async () => {
+    const emulator = await startKmsEmulator();
+    const { keyArn } = await emulator.ensureKey('us-west-2', 'alias/keyfold');
+    const options = { keys: { 'us-west-2': keyArn }, preferredRegion: 'us-west-2', endpoint: emulator.endpoint };
+    const names = { service: 'svc', product: 'prod', metastore: world.metastore };
+    const session = (): Session => new SessionFactory({ ...names, kms: new AwsKms(options) }).session('p');
+    const record = await session().encrypt(Buffer.from('x'));
+    const [row] = world.metastore.ofKind('SK') as [EnvelopeKeyRecord];
+    const envelope = JSON.parse(Buffer.from(row.encryptedKey).toString()) as { kmsKeks: [object] };
+    const wrap = { ...envelope.kmsKeks[0], arn: keyArn.replace(/[^/]+$/, 'absent') };
+    const hostile = { ...envelope, kmsKeks: Array.from({ length: 1000 }, () => wrap) };
+    world.metastore.change(row, { encryptedKey: Buffer.from(JSON.stringify(hostile)) });
+    const reader = session();
+    for (let i = 0; i < 2; i += 1) {
+      emulator.resetCalls();
+      expect(await codeOf(reader.decrypt(record))).toBe('KmsMisconfigured');
+      expect(emulator.calls()).toHaveLength(4);
+    }
+    await emulator.close();
   });
 });
 
