@@ -226,7 +226,15 @@ it('the api bundle gets credentials from the URL that Lambda sets if the environ
 });
 
 it('a request without credentials fails at once instead of looking for other credentials', async () => {
+  const metadata = await startStub({ status: 404, body: '' });
+  const profile = join(folder, 'credentials');
+  await writeFile(profile, '[default]\naws_access_key_id = other\naws_secret_access_key = other\n');
   const none = { AWS_ACCESS_KEY_ID: undefined, AWS_SECRET_ACCESS_KEY: undefined };
-  const answer = await ask(start({ ...newService(), ...none }), ENCRYPT);
-  expect(answer).toMatchObject({ status: 503, body: { code: 'MetastoreUnavailable' } });
+  const others = [{ AWS_SHARED_CREDENTIALS_FILE: profile }, { AWS_EC2_METADATA_SERVICE_ENDPOINT: metadata.url }];
+  for (const other of others) {
+    const answer = await ask(start({ ...newService(), ...none, ...other }), ENCRYPT);
+    expect(answer).toMatchObject({ status: 503, body: { code: 'MetastoreUnavailable' } });
+  }
+  expect(metadata.requests).toEqual([]);
+  await metadata.stop();
 });
