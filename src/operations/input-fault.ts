@@ -4,11 +4,12 @@ import { isJsonObject } from '../input/json-object.ts';
 /** Members that callers often send without the object around them. */
 const WRAPPED = ['record', 'plaintext', 'items'] as const;
 
-/** The names of types in messages, keyed by Valibot's name for the type. */
+/** The names of types in messages, keyed by Valibot's name for the type. The last one is the type of `bindPath`. */
 const EXPECTED: Readonly<Record<string, string>> = {
   string: 'a string',
   boolean: 'true or false',
   Array: 'an array',
+  '("exact" | "none")': '"exact" or "none"',
 };
 
 /**

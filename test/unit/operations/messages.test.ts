@@ -61,6 +61,8 @@ const MESSAGES: readonly (readonly [OperationName, unknown, string])[] = [
   ['encrypt-fields', { document: {}, fields: ['$'], allowMissing: 1 }, 'allowMissing must be true or false.'],
   ['encrypt-fields', { document: {}, fields: ['$'], skipSealed: 'true' }, 'skipSealed must be true or false.'],
   ['encrypt-fields', { document: {}, fields: ['$'], shareDataRowKey: 0 }, 'shareDataRowKey must be true or false.'],
+  ['encrypt-fields', { document: {}, fields: ['$'], bindPath: CANARY }, 'bindPath must be "exact" or "none".'],
+  ['decrypt-fields', { document: {}, all: true, bindPath: null }, 'bindPath must be "exact" or "none".'],
   ['encrypt-fields', { documentText: {}, fields: ['$'] }, 'documentText must be a string.'],
   ['encrypt-fields', { documentText: CANARY, fields: ['$'] }, 'documentText must be JSON.'],
   ['encrypt-fields', { fields: ['$'] }, 'The request must have a document, or its JSON text as documentText.'],
