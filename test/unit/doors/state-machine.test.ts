@@ -36,7 +36,7 @@ it.for(MACHINES)('the state machine %s is valid', ([, machine]) => {
 });
 
 it.for(MACHINES)(
-  'the state machine %s retries each retryable failure with jitter, and catches all other failures',
+  'the state machine %s retries each retryable failure with jitter, and catches only other failures',
   ([, machine]) => {
     const states = statesOf(machine);
     const retried = states.flatMap(({ Retry = [] }) => Retry);
