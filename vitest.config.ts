@@ -26,7 +26,9 @@ export default defineConfig({
     // With threads, V8 can crash while one of them compiles WebAssembly (https://github.com/nodejs/node/issues/64500).
     pool: 'forks',
     setupFiles: ['test/support/aws-environment.ts'],
-    testTimeout: 20_000,
+    // Long enough for a machine that does other work. A test that hangs still ends.
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
     // Many tests wait for a fault to pass. With more files at once than cores, two cores stay busy.
     maxWorkers: 4,
     projects: [
