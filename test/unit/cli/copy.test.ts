@@ -22,7 +22,7 @@ beforeEach(async () => {
   await world.createTable(NEW);
   const service = world.service();
   records = [];
-  for (const i of Array.from({ length: 40 }).keys()) {
+  for (const i of Array.from({ length: 10 }).keys()) {
     records.push(await service.session(`tenant-${i}`).encrypt(PAYLOAD));
   }
   proxy = await DynamoDbProxy.start(world.endpoint);
@@ -81,7 +81,7 @@ describe('keyfold table copy', () => {
     ]);
     expect(run.code).toBe(0);
     expect(await itemsOf(NEW)).toEqual(await itemsOf(OLD));
-    expect(await opens()).toBe(39);
+    expect(await opens()).toBe(9);
   });
 
   it('writes audit lines before and after it adds rows', async () => {
@@ -99,22 +99,22 @@ describe('keyfold table copy', () => {
       dryRun: false,
     };
     expect(audit).toMatchObject([
-      { ...line, outcome: 'attempting', missing: 41, added: 0 },
-      { ...line, outcome: 'transferred', missing: 0, added: 41 },
+      { ...line, outcome: 'attempting', missing: 11, added: 0 },
+      { ...line, outcome: 'transferred', missing: 0, added: 11 },
     ]);
   });
 
   it('writes nothing in a dry run, without confirmation, or after any answer but "yes"', async () => {
     const dry = await copy(['--dry-run', '--json']);
-    expect([dry.code, linesOf(dry)]).toMatchObject([0, [{ dryRun: true, rows: 41, missing: 41, same: 0 }]]);
+    expect([dry.code, linesOf(dry)]).toMatchObject([0, [{ dryRun: true, rows: 11, missing: 11, same: 0 }]]);
     expect((await copy([])).code).toBe(1);
     const questions: string[] = [];
     const asked = (answer: string) => (question: string) => (questions.push(question), Promise.resolve(answer));
     expect((await copy([], { ask: asked('no') })).code).toBe(1);
     expect(await itemsOf(NEW)).toEqual([]);
     expect((await copy([], { ask: asked('yes') })).code).toBe(0);
-    expect(questions).toEqual(['Type yes to add 41 rows: ', 'Type yes to add 41 rows: ']);
-    expect(await opens()).toBe(40);
+    expect(questions).toEqual(['Type yes to add 11 rows: ', 'Type yes to add 11 rows: ']);
+    expect(await opens()).toBe(10);
   });
 
   it('continues where an interrupted run stopped', async () => {
@@ -122,16 +122,16 @@ describe('keyfold table copy', () => {
     proxy.faultOf = (call) => {
       if (!call.startsWith('Put')) return undefined;
       puts += 1;
-      return puts > 20 ? { kind: 'error', name: 'ResourceNotFoundException', status: 400 } : undefined;
+      return puts > 5 ? { kind: 'error', name: 'ResourceNotFoundException', status: 400 } : undefined;
     };
     const broken = await copy(['--yes']);
     expect([broken.code, broken.stderr]).toEqual([1, expect.stringContaining('"outcome":"failed"') as string]);
-    expect((await itemsOf(NEW)).length).toBe(20);
+    expect((await itemsOf(NEW)).length).toBe(5);
     proxy.faultOf = () => undefined;
     proxy.calls = [];
     expect((await copy(['--yes'])).code).toBe(0);
-    expect(proxy.calls.filter((call) => call.startsWith('Put'))).toHaveLength(21);
-    expect(await opens()).toBe(40);
+    expect(proxy.calls.filter((call) => call.startsWith('Put'))).toHaveLength(6);
+    expect(await opens()).toBe(10);
   });
 
   it('overwrites no row, and names each row that differs', async () => {
@@ -184,7 +184,7 @@ describe('keyfold table copy', () => {
     const run = await copy(['--yes', '--json']);
     expect(linesOf(run)).toMatchObject([
       { id: '_IK_tenant-7_orders_shop', outcome: 'erased', why: 'the partition is erased in the target' },
-      { rows: 41, same: 40, erased: 1 },
+      { rows: 11, same: 10, erased: 1 },
     ]);
     expect(run.code).toBe(1);
     expect(await itemsOf(NEW)).toEqual(rows);
@@ -227,8 +227,8 @@ describe('keyfold table copy', () => {
     const [attempting, transferred] = run.stderr.split('\n').map((line) => JSON.parse(line || '{}') as unknown);
     const audited = { action: 'table import', reason: 'move', table: NEW };
     expect([attempting, transferred]).toMatchObject([
-      { ...audited, outcome: 'attempting', missing: 41, added: 0 },
-      { ...audited, outcome: 'transferred', missing: 0, added: 41 },
+      { ...audited, outcome: 'attempting', missing: 11, added: 0 },
+      { ...audited, outcome: 'transferred', missing: 0, added: 11 },
     ]);
   });
 
