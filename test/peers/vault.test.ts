@@ -1,5 +1,5 @@
 /** Tests VaultKms on a real OpenBao server. */
-import { readFile, rm } from 'node:fs/promises';
+import { readdir, readFile, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -181,6 +181,7 @@ describe('VaultKms with a server', () => {
     // The operating system still accepts connections for a stopped process, so the calls are still waiting when the
     // process is killed.
     doomed.process.kill('SIGSTOP');
+    await untilStopped(doomed.process.pid);
     const calls = [codeOf(wrap(alone)), wrap(withAnother)] as const;
     await sleep(200);
     doomed.process.kill('SIGKILL');
@@ -189,6 +190,16 @@ describe('VaultKms with a server', () => {
     await doomed.stop();
   });
 });
+
+/** Waits until the kernel has stopped every thread of a process. Until then, the process may still answer. */
+async function untilStopped(pid = 0): Promise<void> {
+  const threads = await readdir(`/proc/${pid}/task`);
+  const states = await Promise.all(threads.map((thread) => readFile(`/proc/${pid}/task/${thread}/stat`, 'utf8')));
+  if (states.some((state) => !state.includes(') T '))) {
+    await sleep(5);
+    await untilStopped(pid);
+  }
+}
 
 it('the commands of docs/how-to/use-vault.md create a role that VaultKms can use', async () => {
   const server = await OpenBao.start({ prepared: false });
