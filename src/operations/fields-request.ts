@@ -7,6 +7,7 @@ import {
   OBJECT,
   oneOf,
   optional,
+  recordOf,
   STRING,
   type Types,
 } from '../input/checks.ts';
@@ -104,10 +105,10 @@ export const DECRYPT_FIELDS: Types<FieldRequest & { readonly all?: boolean }> = 
  * the way rounds a number.
  * @param textOf writes a JavaScript value as JSON text. It returns undefined if the value has no JSON form.
  * @throws TypeError unless exactly one of `document` and `documentText` is given, if the document has no JSON form, or
- * for a path that is not a string
+ * for a path or a context entry that is not a string
  */
 export function requestMembers(
-  { document, documentText, fields, ...members }: FieldRequest,
+  { document, documentText, fields, context, contextFrom, ...members }: FieldRequest,
   textOf: (document: unknown) => string | undefined,
 ): Readonly<Record<string, unknown>> {
   if ((document === undefined) === (documentText === undefined)) {
@@ -116,7 +117,13 @@ export function requestMembers(
   const text = documentText ?? textOf(document);
   if (text === undefined) throw new TypeError('request.document has no JSON form.');
   const paths = fields && itemsOf(fields, 'request.fields', checked(STRING));
-  return { ...members, ...(paths && { fields: paths }), documentText: text };
+  return {
+    ...members,
+    ...(context && { context: recordOf(context, 'request.context', STRING) }),
+    ...(contextFrom && { contextFrom: recordOf(contextFrom, 'request.contextFrom', STRING) }),
+    ...(paths && { fields: paths }),
+    documentText: text,
+  };
 }
 
 /**

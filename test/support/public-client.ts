@@ -11,7 +11,9 @@ const { KeyfoldClient, KeyfoldClientError, KeyfoldServiceError, KeyfoldTransport
 type Tenant = client.PartitionClient;
 
 const HELLO = Buffer.from('héllo');
+const CARD = { document: { id: 7, card: '4111' } };
 const FIELDS = { fields: ['$.card'], allowMissing: true };
+const place = (): object => ({ context: { table: 'users' }, contextFrom: { id: '$.id' }, bindPath: 'exact' });
 
 const invoke = openDirectDoor();
 /** A LambdaClient that runs Keyfold's handlers in this process. */
@@ -52,10 +54,14 @@ async function opensTo(record: unknown, given: unknown): Promise<void> {
 }
 
 /** Expects that an encrypted document decrypts to its original JSON. */
-async function documentOpens(sealed: unknown, [{ document, documentText }]: [client.GivenDocument]): Promise<void> {
+async function documentOpens(
+  sealed: unknown,
+  [{ document, documentText, context, contextFrom, bindPath }]: [client.GivenDocument & client.FieldBinding],
+): Promise<void> {
+  const binding = { context, contextFrom, bindPath } as client.FieldBinding;
   const text = documentText ?? JSON.stringify(document);
   const sealedText = documentText === undefined ? JSON.stringify(sealed) : (sealed as string);
-  const opened = await tenant.decryptFields({ documentText: sealedText, all: true });
+  const opened = await tenant.decryptFields({ documentText: sealedText, all: true, ...binding });
   expect(JSON.parse(opened)).toEqual(JSON.parse(text));
 }
 
@@ -129,16 +135,13 @@ export const CLIENT: PublicFunctions = {
     call: (...args: [never, never]) => tenant.rewrapBatch(...args),
   },
   'PartitionClient.encryptFields': {
-    args: () => [
-      { document: { id: 7, card: '4111' }, ...FIELDS, skipSealed: false, shareDataRowKey: false },
-      options(),
-    ],
+    args: () => [{ ...CARD, ...FIELDS, ...place(), skipSealed: false, shareDataRowKey: false }, options()],
     call: (...args: [never, never]) => tenant.encryptFields(...args),
     holds: documentOpens,
   },
   'PartitionClient.decryptFields': {
     args: async () => [
-      { document: await tenant.encryptFields({ document: { card: '4111' }, ...FIELDS }), ...FIELDS },
+      { document: await tenant.encryptFields({ ...CARD, ...FIELDS, ...place() }), ...FIELDS, ...place() },
       options(),
     ],
     call: (...args: [never, never]) => tenant.decryptFields(...args),

@@ -8,7 +8,9 @@ import { PLUGINS } from './public-plugins.ts';
 const { KeyfoldError, MemoryMetastore, SessionFactory, StaticKms } = library;
 
 const HELLO = Buffer.from('héllo');
+const CARD = { document: { id: 7, card: '4111' } };
 const FIELDS = { fields: ['$.card'], allowMissing: true };
+const place = (): object => ({ context: { table: 'users' }, contextFrom: { id: '$.id' }, bindPath: 'exact' });
 const noop = (): void => {};
 
 export const session = memoryService().session('p');
@@ -127,23 +129,26 @@ export const LIBRARY: PublicFunctions = {
     call: library.rewrapBatch,
   },
   encryptFields: {
-    args: () => [
-      session,
-      { document: { id: 7, card: '4111' }, ...FIELDS, skipSealed: false, shareDataRowKey: false },
-      limits(),
-    ],
+    args: () => [session, { ...CARD, ...FIELDS, ...place(), skipSealed: false, shareDataRowKey: false }, limits()],
     call: library.encryptFields,
-    holds: async (sealed: unknown, [, { document, documentText }]: [unknown, library.GivenDocument]) => {
+    holds: async (
+      sealed: unknown,
+      [, { document, documentText, context, contextFrom, bindPath }]: [
+        unknown,
+        library.GivenDocument & library.FieldBinding,
+      ],
+    ) => {
       const text = documentText ?? JSON.stringify(document);
       const sealedText = documentText === undefined ? JSON.stringify(sealed) : (sealed as string);
-      const opened = await library.decryptFields(session, { documentText: sealedText, all: true });
+      const binding = { context, contextFrom, bindPath } as library.FieldBinding;
+      const opened = await library.decryptFields(session, { documentText: sealedText, all: true, ...binding });
       expect(JSON.parse(opened)).toEqual(JSON.parse(text));
     },
   },
   decryptFields: {
     args: async () => [
       session,
-      { document: await library.encryptFields(session, { document: { card: '4111' }, ...FIELDS }), ...FIELDS },
+      { document: await library.encryptFields(session, { ...CARD, ...FIELDS, ...place() }), ...FIELDS, ...place() },
       limits(),
     ],
     call: library.decryptFields,

@@ -18,6 +18,14 @@ const session = keyfold.session('tenant-1');
 const other = keyfold.session('tenant-2');
 const PAYLOADS = ['one', '', 'three'].map((text) => Buffer.from(text));
 
+/** An object with a getter that throws. */
+function unreadable(name: string): object {
+  const get = (): never => {
+    throw new Error('from a getter');
+  };
+  return Object.defineProperty({}, name, { get, enumerable: true });
+}
+
 async function sealed(): Promise<DataRowRecord[]> {
   return (await encryptBatch(session, PAYLOADS)) as DataRowRecord[];
 }
@@ -214,6 +222,10 @@ describe('the field methods of a session', () => {
     ['request must have one of document and documentText', { document: 1, documentText: '1', fields: ['$.a'] }],
     ['request.fields must be an array', { document: {}, fields: '$.a' }],
     ['request.fields[0] must be a string', { document: {}, fields: [5] }],
+    ['request.context.id must be a string', { document: {}, fields: ['$'], context: { id: 42 } }],
+    ['request.context.id cannot be read', { document: {}, fields: ['$'], context: unreadable('id') }],
+    ['request.contextFrom.id must be a string', { document: {}, fields: ['$'], contextFrom: { id: ['$.id'] } }],
+    ['request.contextFrom.id cannot be read', { document: {}, fields: ['$'], contextFrom: unreadable('id') }],
     ['request has no option field', { document: {}, fields: ['$.a'], field: 1 }],
     ['request.document has no JSON form', { document: () => {}, fields: ['$.a'] }],
     ['request.document has no JSON form', { document: 5n, fields: ['$.a'] }],
