@@ -2,12 +2,22 @@ import * as v from 'valibot';
 import { KeyfoldError } from '../errors.ts';
 import { RECORD_FORMS } from '../maintenance/reencryption/content.ts';
 import { PLAINTEXT_FORMS, VERBS } from '../maintenance/reencryption/verbs.ts';
+import { isJsonObject } from '../input/json-object.ts';
 import { isTableName } from '../metastore/table-name.ts';
 
 const name = v.pipe(v.string(), v.nonEmpty());
 const names = v.pipe(v.array(name), v.minLength(1));
 const whole = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 const table = v.pipe(v.string(), v.check(isTableName));
+
+/** An object of strings. It is no `v.record`, because that drops members with names such as `constructor`. */
+function strings(minLength: number): v.GenericSchema<Readonly<Record<string, string>>> {
+  return v.custom((value) => {
+    return (
+      isJsonObject(value) && Object.values(value).every((one) => typeof one === 'string' && one.length >= minLength)
+    );
+  });
+}
 
 /** The counts so far. A worker returns them, and the state machine passes them on to the next worker. */
 const counts = v.strictObject({
@@ -35,8 +45,8 @@ const eventSchema = v.strictObject({
   quarantineTable: table,
   partition: v.optional(name),
   partitionField: v.optional(name),
-  context: v.optional(v.record(name, v.string())),
-  contextFrom: v.optional(v.record(name, name)),
+  context: v.optional(strings(0)),
+  contextFrom: v.optional(strings(1)),
   paths: v.optional(names),
   form: v.optional(v.picklist(RECORD_FORMS), 'compact'),
   plaintext: v.optional(v.picklist(PLAINTEXT_FORMS), 'text'),

@@ -6,6 +6,7 @@ import type { RowSource } from '../maintenance/reencryption/rows.ts';
 import { Verbs } from '../maintenance/reencryption/verbs.ts';
 import { checkRun } from '../maintenance/reencryption/check-run.ts';
 import type { KeyNaming } from '../records/ids.ts';
+import { refuseInexactNames } from './exact-json.ts';
 import { doorHandler, type Handler, type InvocationLog } from './handler.ts';
 
 export interface ReencryptDoorOptions {
@@ -37,6 +38,7 @@ export function reencryptDoor(options: ReencryptDoorOptions): Handler<unknown, R
   const { keyfold, naming, telemetry, now } = options;
   return doorHandler(telemetry, async (given, context) => {
     const event = readReencryptEvent(given);
+    refuseInexactNames(event);
     const { form, plaintext, paths, verb, rate, startedAt } = event;
     checkRun(event, paths, naming);
     const remainingMs = context.getRemainingTimeInMillis();

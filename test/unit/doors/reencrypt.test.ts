@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { afterEach, expect, it, vi } from 'vitest';
+import type { ReencryptEvent } from '../../../src/config/reencrypt-event.ts';
 import { reencryptDoor, type ReencryptAnswer } from '../../../src/doors/reencrypt.ts';
 import { createTelemetry } from '../../../src/doors/telemetry.ts';
 import { encodeCompactRecord } from '../../../src/index.ts';
@@ -170,7 +171,10 @@ it.for([
   ['an invalid name of the quarantine table', { quarantineTable: '!' }, 'quarantineTable'],
   ['a JSONPath with a filter', { verb: 'seal', partition: 'p', paths: ['$[?@.a]'] }, 'fields[0] has a filter'],
   ['a partition that no record can have', { partition: 'x'.repeat(2100) }, 'The partition is too long'],
-  ['an empty name of a field in contextFrom', { verb: 'open', contextFrom: { a: '' } }, 'contextFrom.a'],
+  ['an empty name of a field in contextFrom', { verb: 'open', contextFrom: { a: '' } }, 'contextFrom'],
+  ['a context value that is a number', { verb: 'open', context: { a: 5 } }, 'context'],
+  ['a context name with an escape', { verb: 'open', context: { 'a\n': 'b' } }, 'use names without escapes'],
+  ['a name with an escape in contextFrom', { verb: 'open', contextFrom: { 'a\\': 'b' } }, 'use names without escapes'],
   ['an empty context', { verb: 'open', context: {} }, 'context must have 1 to 16 entries'],
   ['the verb open and paths', { verb: 'open', paths: ['$.card'] }, 'paths go with seal'],
   ['the verb rewrap and a context', { context: { table: 'users' } }, 'rewrap needs no context'],
@@ -194,6 +198,32 @@ it.for([
   const error = await errorOf(handler({ ...event, ...members }, lambdaContext(10_000)));
   expect(error).toMatchObject({ name: 'InvalidRequest', message: expect.stringContaining(says) as string });
 });
+
+it.for(['__proto__', 'constructor', 'prototype'])(
+  'a worker binds records to the entry %s of a context, as to any other entry',
+  async (entry) => {
+    const entries = JSON.parse(`{"${entry}":"a","table":"users"}`) as Readonly<Record<string, string>>;
+    const opened: ReencryptEvent[] = [];
+    const handler = reencryptDoor({
+      keyfold: memoryService(NAMES),
+      naming: new KeyNaming(NAMES),
+      telemetry: createTelemetry('svc'),
+      openRows: (given) => {
+        opened.push(given);
+        return new PagedRows([]);
+      },
+      openQuarantine: () => async () => {},
+      now: Date.now,
+    });
+    for (const member of ['context', 'contextFrom'] as const) {
+      const answer = await handler({ ...event, verb: 'reseal', [member]: entries }, lambdaContext(10_000));
+      expect([opened.pop()?.[member], answer[member]].map((given) => Object.entries(given ?? {}))).toEqual([
+        Object.entries(entries),
+        Object.entries(entries),
+      ]);
+    }
+  },
+);
 
 it('a worker accepts the greatest segment number and the lowest rate', async () => {
   const limits = { segment: 999_999, segments: 1_000_000, rate: 50 };
