@@ -18,13 +18,12 @@ const session = keyfold.session('tenant-1');
 const other = keyfold.session('tenant-2');
 const PAYLOADS = ['one', '', 'three'].map((text) => Buffer.from(text));
 
-/** An object with a getter that throws. */
-function unreadable(name: string): object {
-  const get = (): never => {
+/** An object whose member cannot be read. */
+const UNREADABLE = {
+  get id(): never {
     throw new Error('from a getter');
-  };
-  return Object.defineProperty({}, name, { get, enumerable: true });
-}
+  },
+};
 
 async function sealed(): Promise<DataRowRecord[]> {
   return (await encryptBatch(session, PAYLOADS)) as DataRowRecord[];
@@ -203,6 +202,24 @@ describe('the field methods of a session', () => {
     );
   });
 
+  it('refuse a document in which the paths of all bound fields together are too long', async () => {
+    // Each path has about 24,600 characters, because each control character in a name becomes six characters.
+    const name = '\u0001'.repeat(4096);
+    const bind = (count: number, more: object): Promise<unknown> => {
+      const document = { [name]: Array(count).fill(1) };
+      return encryptFields(session, { document, fields: ['$.*[*]'], context: { id: '7' }, ...more });
+    };
+    const refused = {
+      code: 'InvalidRequest',
+      message: 'The paths of all fields together have more than 33554432 characters.',
+    };
+    for (const more of [{}, { bindPath: 'exact' }]) {
+      expect(await errorOf(bind(1366, more))).toMatchObject(refused);
+      expect(await bind(1360, more)).toBeTypeOf('object');
+    }
+    expect(await bind(1366, { bindPath: 'none' })).toBeTypeOf('object');
+  });
+
   it("fail with the same errors as the API's operations", async () => {
     const at = (fields: string[], more = {}): Promise<unknown> =>
       errorOf(encryptFields(session, { document: { a: 1 }, fields, ...more }));
@@ -223,9 +240,9 @@ describe('the field methods of a session', () => {
     ['request.fields must be an array', { document: {}, fields: '$.a' }],
     ['request.fields[0] must be a string', { document: {}, fields: [5] }],
     ['request.context.id must be a string', { document: {}, fields: ['$'], context: { id: 42 } }],
-    ['request.context.id cannot be read', { document: {}, fields: ['$'], context: unreadable('id') }],
+    ['request.context.id cannot be read', { document: {}, fields: ['$'], context: UNREADABLE }],
     ['request.contextFrom.id must be a string', { document: {}, fields: ['$'], contextFrom: { id: ['$.id'] } }],
-    ['request.contextFrom.id cannot be read', { document: {}, fields: ['$'], contextFrom: unreadable('id') }],
+    ['request.contextFrom.id cannot be read', { document: {}, fields: ['$'], contextFrom: UNREADABLE }],
     ['request has no option field', { document: {}, fields: ['$.a'], field: 1 }],
     ['request.document has no JSON form', { document: () => {}, fields: ['$.a'] }],
     ['request.document has no JSON form', { document: 5n, fields: ['$.a'] }],
