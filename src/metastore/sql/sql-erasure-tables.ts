@@ -16,7 +16,7 @@ import { encodeKeyRecord, erasedMember, readKeyRow, withMembers, type SqlKeyRow 
 import type { Database } from './open-database.ts';
 import { databaseUnavailable } from './sql-faults.ts';
 import { SqlErasureRegister } from './sql-erasure-register.ts';
-import { keyRowsOf } from './sql-key-rows.ts';
+import { findRow, keyRowsOf } from './sql-key-rows.ts';
 
 /** Asherah's table in an SQL database, and the erasures of one service. The database's address is its only region. */
 export class SqlErasureTables implements ErasureTables {
@@ -96,8 +96,8 @@ class SqlErasureTable implements ErasureTable {
 
   /** The row as the database holds it, if its sealed key and its mark have not changed since it was read. */
   async #unchanged(row: KeyRow): Promise<SqlKeyRow | undefined> {
-    const rows = await this.#table.select({ id: row.id }, noDeadline());
-    return rows.find((present) => isSame(row, readKeyRow(row.id as KeyId, present)));
+    const isIt = (present: SqlKeyRow): boolean => isSame(row, readKeyRow(row.id as KeyId, present));
+    return findRow(this.#table, row.id, row.created, isIt);
   }
 }
 

@@ -2,6 +2,7 @@ import { noDeadline, type Deadline } from '../../async/deadline.ts';
 import type { KeyRow } from '../../maintenance/key-table.ts';
 import { keyKindOf, type KeyId } from '../../records/ids.ts';
 import { readKeyRow, type SqlKeyRow } from './key-record.ts';
+import type { SqlKeyTable } from './sql-metastore.ts';
 
 /** The position of a row in the order of the primary key. */
 export interface SqlCursor {
@@ -34,4 +35,21 @@ export async function* keyRowsOf(table: SqlPages): AsyncGenerator<KeyRow> {
     for (const row of rows) if (keyKindOf(row.id) !== undefined) yield readKeyRow(row.id as KeyId, row);
     last = rows.length < ROWS_PER_PAGE ? undefined : rows.at(-1);
   } while (last !== undefined);
+}
+
+/**
+ * Finds one row of an ID. It reads all rows of the ID only if the row cannot be found by its date. Otherwise, a command
+ * that changes every row of an ID would take quadratic time.
+ * @param created the date of the row. Undefined if the date is not a whole number of seconds.
+ * @param isIt whether a row is the one to find
+ * @throws KeyfoldError `MetastoreUnavailable`
+ */
+export async function findRow(
+  table: SqlKeyTable,
+  id: string,
+  created: number | undefined,
+  isIt: (row: SqlKeyRow) => boolean,
+): Promise<SqlKeyRow | undefined> {
+  const dated = created === undefined ? [] : await table.select({ id, created, limit: 1 }, noDeadline());
+  return dated.find(isIt) ?? (await table.select({ id }, noDeadline())).find(isIt);
 }

@@ -6,7 +6,7 @@ import { isPossibleKeyId, type KeyId, type KeyMeta } from '../../records/ids.ts'
 import { decodeKeyRow, readKeyRow, withMembers, type SqlKeyRow } from './key-record.ts';
 import type { Database } from './open-database.ts';
 import { databaseUnavailable } from './sql-faults.ts';
-import { keyRowsOf } from './sql-key-rows.ts';
+import { findRow, keyRowsOf } from './sql-key-rows.ts';
 
 /** How many times a revocation reads a row if other processes change it at the same time. */
 const MAX_ATTEMPTS = 3;
@@ -63,7 +63,8 @@ export class SqlOperatorTable implements KeyTable {
     { id, created }: KeyMeta,
     membersOf: (present: EnvelopeKeyRecord) => object | undefined,
   ): Promise<'written' | 'changed' | 'absent'> {
-    const row = (await this.#rows(id)).find((each) => each.created === created);
+    if (!isPossibleKeyId(id)) return 'absent';
+    const row = await findRow(this.#database.table, id, created, (each) => each.created === created);
     if (row === undefined) return 'absent';
     const members = membersOf(decodeKeyRow(id, row));
     if (members === undefined) return 'changed';

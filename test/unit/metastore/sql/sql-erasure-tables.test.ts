@@ -28,10 +28,15 @@ interface StoredRow extends SqlKeyRow {
 
 /** A key table in memory, with the contract of SqlKeyTable and SqlPages. */
 function openTables(rows: StoredRow[] = [], hides: readonly StoredRow[] = [], inspection = {}) {
+  const read = { rows: 0 };
   const unchanged = (id: string, { date, text }: SqlKeyRow) =>
     rows.findIndex((row) => row.id === id && row.date === date && row.text === text);
   const table = {
-    select: async ({ id }: { id: string }) => structuredClone(rows.filter((row) => row.id === id)),
+    select: async ({ id, created }: { id: string; created?: number }) => {
+      const found = rows.filter((row) => row.id === id && (created === undefined || row.date === String(created)));
+      read.rows += found.length;
+      return structuredClone(found);
+    },
     insert: async (id: string, created: number, text: string) => {
       if ([...rows.filter((row) => row.id === id), ...hides].some((row) => row.created === created)) return 'duplicate';
       rows.push({ id, created, date: String(created), text });
@@ -50,7 +55,7 @@ function openTables(rows: StoredRow[] = [], hides: readonly StoredRow[] = [], in
   };
   const inspect = async () => inspection;
   const tables = new SqlErasureTables({ table, inspect, called: 'PostgreSQL at h:1' } as never, NAMES);
-  return { rows, tables, table: tables.at(), register: tables.register };
+  return { rows, read, tables, table: tables.at(), register: tables.register };
 }
 
 const rowOf = (record: EnvelopeKeyRecord): StoredRow => ({
@@ -147,6 +152,20 @@ describe('an erasure in SQL', () => {
     await table.mark(marked, undefined);
     expect(await table.rows({ id: KEY.id })).toEqual([{ ...KEY, revoked: true }]);
     expect(rows).toHaveLength(1);
+  });
+
+  it('reads each row of an ID once to mark it, and once to delete it', async () => {
+    const keys = Array.from({ length: 100 }, (_, i) => keyRecord(KEY.id, 60 * (i + 1)));
+    const { table, rows, read } = openTables(keys.map(rowOf));
+    for (const key of keys) await table.mark(key, MARK);
+    for (const key of keys) await table.remove({ ...key, erased: MARK, revoked: true });
+    expect([rows, read.rows]).toEqual([[], 200]);
+  });
+
+  it('deletes a row that the database does not find by its date', async () => {
+    const { table, rows } = openTables([{ ...rowOf(KEY), date: '2026-10-25 02:30:00' }]);
+    await table.remove(KEY);
+    expect(rows).toEqual([]);
   });
 
   it.for([

@@ -13,13 +13,15 @@ const PROOF = Buffer.alloc(32, 7);
  */
 function tableOf(rows = [NEW, OLD], { overtakes = 0 } = {}) {
   const texts = new Map(rows.map((row) => [row.created as number, encodeKeyRecord(row)]));
-  const seen = { writes: 0 };
+  const seen = { writes: 0, rows: 0 };
   const selected: string[] = [];
   const page = () => [...texts].map(([created, text]) => ({ id: OLD.id, date: String(created), created, text }));
   const table = {
-    select: async ({ id }: { id: string }) => {
+    select: async ({ id, created }: { id: string; created?: number }) => {
       selected.push(id);
-      return id === OLD.id ? page() : [];
+      const found = id === OLD.id ? page().filter((row) => created === undefined || row.created === created) : [];
+      seen.rows += found.length;
+      return found;
     },
     page: async () => page(),
     replace: async (_id: string, { created, text: from }: { created: number; text: string }, to: string) => {
@@ -65,6 +67,13 @@ describe("an operator's table in SQL", () => {
     const often = tableOf(undefined, { overtakes: 3 });
     await expect(often.operator.revoke(OLD)).rejects.toMatchObject({ code: 'MetastoreUnavailable' });
     expect(often.seen.writes).toBe(3);
+  });
+
+  it('reads only one row to add a proof to it', async () => {
+    const rows = Array.from({ length: 100 }, (_, i) => keyRecord(OLD.id, 60 * (i + 1)));
+    const { operator, seen } = tableOf(rows);
+    for (const row of rows) expect(await operator.prove(row, PROOF)).toBe('proven');
+    expect(seen.rows).toBe(100);
   });
 
   it('writes a proof only to a row without a proof whose sealed key is unchanged', async () => {
