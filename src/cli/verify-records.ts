@@ -203,7 +203,9 @@ class Verifier {
         this.#needsContext += 1;
         return undefined;
       }
-      if (error.retryable || error.code === 'KmsMisconfigured')
+      // Someone who can write a record can invent a key that is not visible yet. So such a record must not end the run.
+      const isOfTheRun = error.retryable && error.code !== 'KeyNotYetVisible';
+      if (isOfTheRun || error.code === 'KmsMisconfigured')
         throw new KeyfoldError(error.code, `Row ${id}: ${error.message}`, { cause: error.cause });
       this.#unreadable += 1;
       return error.code;

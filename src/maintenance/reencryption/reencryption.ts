@@ -164,7 +164,10 @@ export class Reencryption {
   }
 }
 
-/** Whether an error stops the run, because it would also affect other rows. */
+/**
+ * Whether an error stops the run, because it would also affect other rows. `KeyNotYetVisible` is retryable, but concerns
+ * only the rows that name one key. Someone who can write a row can invent such a key.
+ */
 function isOfTheRun({ code, retryable }: KeyfoldError): boolean {
-  return retryable || code === 'InvalidConfiguration';
+  return (retryable && code !== 'KeyNotYetVisible') || code === 'InvalidConfiguration';
 }

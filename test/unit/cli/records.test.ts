@@ -319,6 +319,19 @@ describe('keyfold verify', () => {
     });
   });
 
+  it('lists a record whose key is not visible in this region yet, and checks the other records', async () => {
+    const now = Math.floor(world.operator.clock.nowMs / 1000);
+    const young = { id: `${INTERMEDIATE_KEY}_eu-west-1`, created: now };
+    const file = await fileOf('rows.jsonl', [
+      encodeDataRowRecord({ ...record, key: { ...record.key, parent: young } }),
+      encodeDataRowRecord(record),
+    ]);
+    const settings = { ...world.settings, KEYFOLD_REGION_SUFFIX: WEST };
+    const run = await world.operator.keyfold(['verify', file], settings);
+    expect([run.code, run.stdout]).toEqual([1, expect.stringContaining('unreadable  line 1  KeyNotYetVisible')]);
+    expect(cellsOf(run)).toEqual(expect.arrayContaining([['open', '1']]));
+  });
+
   it('counts the records for each outcome and for each key', async () => {
     const bound = await world.sessions().session('tenant-1').withContext({ row: '7' }).encrypt(Buffer.from('x'));
     const other = await world.sessions().session('tenant-2').encrypt(Buffer.from(PLAINTEXT));

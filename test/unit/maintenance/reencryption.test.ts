@@ -1,9 +1,17 @@
-import { expect, it } from 'vitest';
+import { expect, it, vi } from 'vitest';
 import { Reencryption } from '../../../src/maintenance/reencryption/reencryption.ts';
 import type { Row } from '../../../src/maintenance/reencryption/rows.ts';
 import { KeyfoldError } from '../../../src/errors.ts';
 import { HandClock } from '../../../src/testing/hand-clock.ts';
 import { errorOf } from '../../support/fakes.ts';
+
+const delays = vi.hoisted(() => ({ skipped: false }));
+vi.mock('node:timers/promises', async (original) => {
+  const real: typeof import('node:timers/promises') = await original();
+  const setTimeout = (...args: Parameters<typeof real.setTimeout>) =>
+    delays.skipped ? Promise.resolve() : real.setTimeout(...args);
+  return { ...real, setTimeout };
+});
 
 /**
  * Runs a re-encryption with one empty page for each step. Before each page, the clock moves by that step. Returns how
@@ -148,4 +156,33 @@ it('the error of a run names the row whose cell the KMS key cannot open, because
     message: `Row 2: ${message}`,
     cause,
   });
+});
+
+it('a row whose key stays invisible is quarantined after nine attempts, and does not stop the run', async () => {
+  delays.skipped = true;
+  const quarantined: unknown[] = [];
+  let attempts = 0;
+  const reencryption = new Reencryption({
+    source: {
+      pages: async function* () {
+        yield [rowOf('1'), rowOf('2')];
+      },
+      replace: async () => 'written',
+      reread: async (again) => again,
+      position: async () => ({}),
+    },
+    verbs: {
+      apply: async ({ id }) => {
+        if (id === '2') return { cells: new Map([['r', CELL]]), keys: [] };
+        attempts += 1;
+        throw new KeyfoldError('KeyNotYetVisible', 'Not replicated yet.');
+      },
+    },
+    quarantine: async (row) => void quarantined.push(row),
+    save: undefined,
+    now: Date.now,
+  });
+  const { counts } = await reencryption.run().finally(() => (delays.skipped = false));
+  expect(counts).toMatchObject({ rows: 2, written: 1, quarantined: 1 });
+  expect([attempts, quarantined]).toEqual([9, [{ row: '1', code: 'KeyNotYetVisible' }]]);
 });
