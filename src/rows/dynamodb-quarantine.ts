@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { PutItemCommand, type DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { callFaultOf, faultText } from '../connections/call-fault.ts';
+import { mayPass } from '../connections/retries.ts';
 import { SourceFault } from '../maintenance/reencryption/rows.ts';
 import type { QuarantinedRow } from '../maintenance/reencryption/reencryption.ts';
 import { dynamoDbClient } from '../metastore/dynamodb-client.ts';
@@ -28,7 +29,7 @@ export class DynamoDbQuarantine {
     try {
       await this.#client.send(new PutItemCommand({ TableName: this.#tableName, Item }));
     } catch (error) {
-      throw new SourceFault(`The table ${this.#tableName} fails: ${faultText(callFaultOf(error))}`, true);
+      throw new SourceFault(`The table ${this.#tableName} fails: ${faultText(callFaultOf(error))}`, mayPass(error));
     }
   }
 }

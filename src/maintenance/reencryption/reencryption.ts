@@ -159,13 +159,14 @@ export class Reencryption {
   }
 
   async #quarantine(row: Row, code: QuarantinedRow['code'], tally: Tally): Promise<void> {
-    await this.#options.quarantine({ row: row.id, code });
+    const { quarantine, signal } = this.#options;
+    await retried(() => quarantine({ row: row.id, code }), signal);
     tally.count('quarantined', keysOf(row, code === 'InvalidRequest'));
   }
 }
 
 /**
- * Whether an error stops the run, because it would also affect other rows. `KeyNotYetVisible` is retryable, but concerns
+ * Whether an error stops the run, because it would also affect other rows. `KeyNotYetVisible` is retryable, but affects
  * only the rows that name one key. Someone who can write a row can invent such a key.
  */
 function isOfTheRun({ code, retryable }: KeyfoldError): boolean {

@@ -1,13 +1,14 @@
+import type * as timers from 'node:timers/promises';
 import { expect, it, vi } from 'vitest';
 import { Reencryption } from '../../../src/maintenance/reencryption/reencryption.ts';
-import type { Row } from '../../../src/maintenance/reencryption/rows.ts';
+import { SourceFault, type Row } from '../../../src/maintenance/reencryption/rows.ts';
 import { KeyfoldError } from '../../../src/errors.ts';
 import { HandClock } from '../../../src/testing/hand-clock.ts';
 import { errorOf } from '../../support/fakes.ts';
 
 const delays = vi.hoisted(() => ({ skipped: false }));
 vi.mock('node:timers/promises', async (original) => {
-  const real: typeof import('node:timers/promises') = await original();
+  const real = await original<typeof timers>();
   const setTimeout = (...args: Parameters<typeof real.setTimeout>) =>
     delays.skipped ? Promise.resolve() : real.setTimeout(...args);
   return { ...real, setTimeout };
@@ -185,4 +186,34 @@ it('a row whose key stays invisible is quarantined after nine attempts, and does
   const { counts } = await reencryption.run().finally(() => (delays.skipped = false));
   expect(counts).toMatchObject({ rows: 2, written: 1, quarantined: 1 });
   expect([attempts, quarantined]).toEqual([9, [{ row: '1', code: 'KeyNotYetVisible' }]]);
+});
+
+it.for([
+  ['repeats the write of a quarantined row while the quarantine throttles', true, 3],
+  ['ends at once if the quarantine refuses a row for good', false, 1],
+] as const)('a run %s', async ([, mayPass, expected]) => {
+  delays.skipped = true;
+  let attempts = 0;
+  const reencryption = new Reencryption({
+    source: {
+      pages: async function* () {
+        yield [rowOf('1')];
+      },
+      replace: async () => 'written',
+      reread: async (again) => again,
+      position: async () => ({}),
+    },
+    verbs: { apply: async () => Promise.reject(new KeyfoldError('RecordUnreadable', 'no')) },
+    quarantine: async () => {
+      attempts += 1;
+      if (attempts < 3) throw new SourceFault('The quarantine fails.', mayPass);
+    },
+    save: undefined,
+    now: Date.now,
+  });
+  const outcome = await reencryption
+    .run()
+    .then(({ counts }) => counts.quarantined, String)
+    .finally(() => (delays.skipped = false));
+  expect([outcome, attempts]).toEqual([mayPass ? 1 : 'SourceFault: The quarantine fails.', expected]);
 });

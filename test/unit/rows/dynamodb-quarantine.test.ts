@@ -30,15 +30,15 @@ it('DynamoDbQuarantine stores the run, the key and the code of a row, even if th
   expect(sortKeys[2]).not.toBe(sortKeys[0]);
 });
 
-it('DynamoDbQuarantine throws a retryable fault if its table fails', async () => {
-  stub = await startStub({
-    status: 400,
-    body: JSON.stringify({ __type: 'ResourceNotFoundException' }),
-  });
+it.for([
+  ['a retryable fault if its table throttles', 'ThrottlingException', true],
+  ['a final fault if its table does not exist', 'ResourceNotFoundException', false],
+] as const)('DynamoDbQuarantine throws %s', async ([, type, mayPass]) => {
+  stub = await startStub({ status: 400, body: JSON.stringify({ __type: type }) });
   const fault = await errorOf(quarantineAt(stub.url).add('run-1', { row: '1', code: 'RecordUnreadable' }));
   expect(fault).toMatchObject({
     name: 'SourceFault',
-    mayPass: true,
-    message: expect.stringContaining('The table Quarantine fails: ResourceNotFoundException') as string,
+    mayPass,
+    message: expect.stringContaining(`The table Quarantine fails: ${type}`) as string,
   });
 });
