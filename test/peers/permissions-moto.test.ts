@@ -1,5 +1,5 @@
 /**
- * Tests the roles' policies on moto, which enforces them only by action. `test/integration/infra/permissions.test.ts`
+ * Tests the roles' policies on moto, which enforces them only by action. `test/system/infra/permissions.test.ts`
  * simulates resources and conditions. This file also deploys the app's queues to moto.
  */
 import { CreateTableCommand, DynamoDBClient, GetItemCommand, PutItemCommand } from '@aws-sdk/client-dynamodb';

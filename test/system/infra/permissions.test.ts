@@ -17,8 +17,8 @@ import {
   USERS,
   WEST,
   WRITERS,
-} from './account.ts';
-import { render, templateOf } from './template.ts';
+} from '../../integration/infra/account.ts';
+import { render, templateOf } from '../../integration/infra/template.ts';
 
 /** The allowed actions by target. Targets without an allowed action are omitted. */
 type Allowed = Readonly<Record<string, readonly string[]>>;

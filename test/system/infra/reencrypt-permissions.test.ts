@@ -24,8 +24,8 @@ import {
   WRITERS,
   type Principal,
   type Target,
-} from './account.ts';
-import { ACCOUNT, render } from './template.ts';
+} from '../../integration/infra/account.ts';
+import { ACCOUNT, render } from '../../integration/infra/template.ts';
 
 const ROWS = 'Customers';
 const QUARANTINE = 'keyfold-reencrypt-quarantine';

@@ -14,7 +14,7 @@ import { LocalFunction } from '../../../local/local-function.ts';
 import { startSqsEmulator, type SqsEmulator } from '../../../emulators/sqs/sqs-emulator.ts';
 import { DynamoDbProxy } from '../../support/dynamodb-proxy.ts';
 import { request } from '../../support/http-door.ts';
-import { allowedOn, EAST, isAllowed, KEYS, REST, tableAt, USERS, WEST } from './account.ts';
+import { allowedOn, EAST, isAllowed, KEYS, REST, tableAt, USERS, WEST } from '../../integration/infra/account.ts';
 
 const TIMEOUT_MS = 15_000;
 
