@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { expect, it, vi } from 'vitest';
-import { linesIn, linesOf as linesOfSource, textOf } from '../../../src/cli/input.ts';
+import { linesIn, linesOf as linesOfSource, sizeOf, textOf } from '../../../src/cli/input.ts';
 
 async function linesOf(chunks: readonly string[], maxBytes: number): Promise<(string | undefined)[]> {
   const lines: (string | undefined)[] = [];
@@ -60,6 +60,26 @@ it('linesIn does not buffer a line that is too long', async () => {
   const before = process.memoryUsage().arrayBuffers;
   for await (const line of linesIn(stream, 10_000_000)) expect(line).toBeUndefined();
   expect(most - before).toBeLessThan(100_000_000);
+});
+
+it('linesOf joins the parts of a line that does not fit into one read of the file', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'keyfold-input-'));
+  const file = join(folder, 'lines');
+  const long = ['a', 'b', 'c', 'd', 'e'].map((letter) => letter.repeat(700_000));
+  await writeFile(file, `${long.join('\n')}\n`);
+  const lines: (string | undefined)[] = [];
+  for await (const line of await linesOfSource(file, {} as never)) lines.push(line);
+  expect(lines.map((line, i) => line === long[i])).toEqual(long.map(() => true));
+  await rm(folder, { recursive: true });
+});
+
+it('sizeOf returns the size of a file only, and undefined for a folder, a missing file and standard input', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'keyfold-input-'));
+  const file = join(folder, 'lines');
+  await writeFile(file, 'a\u20ac\n');
+  const sizes = await Promise.all([file, folder, join(folder, 'none'), '-'].map(sizeOf));
+  expect(sizes).toEqual([5, undefined, undefined, undefined]);
+  await rm(folder, { recursive: true });
 });
 
 it('linesOf closes the file after its last line', async () => {
