@@ -192,6 +192,15 @@ describe('keys list on a large table', () => {
     expect(JSON.parse(json.out)).toHaveLength(130_000);
   });
 
+  it('aligns the columns of all rows', async () => {
+    const { out } = await keyfold(['list', '--all'], [...many.slice(0, 1), ...many.slice(1000, 2500)]);
+    const places = out
+      .trimEnd()
+      .split('\n')
+      .map((line) => [line.search(/KIND|intermediate/), line.search(/STATE|expired/)].join());
+    expect(new Set(places)).toEqual(new Set(['29,76']));
+  });
+
   it('does not pad every line to the width of one long ID or parent', async () => {
     const few = many.slice(0, 1000);
     const plain = await keyfold(['list', '--all'], few);

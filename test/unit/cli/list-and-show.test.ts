@@ -250,7 +250,11 @@ describe('the keyfold command', () => {
     ['--all together with --partition', ['keys', 'list', '--all', '--partition', 'p'], 'cannot be used with option'],
     ['an empty partition', ['keys', 'list', '--partition', ''], 'The partition is empty'],
     ['an empty prefix', ['keys', 'list', '--partition-prefix', ''], 'The prefix of the partitions is empty'],
-    ['an unknown state', ['keys', 'list', '--state', 'old'], 'Allowed choices are valid, expired'],
+    [
+      'an unknown state',
+      ['keys', 'list', '--state', 'old'],
+      'Allowed choices are valid, expired, before-minimum, before-opening-minimum, revoked, erased, dated-ahead, unreadable.',
+    ],
     ['an age without a unit', ['keys', 'list', '--older-than', '90'], 'must be a number with d, h, m or s'],
     ['an unknown option', ['keys', 'list', '--nonsense'], 'unknown option'],
     ['a missing date', ['keys', 'show', SYSTEM_KEY], 'missing required argument'],
