@@ -517,6 +517,19 @@ describe('keys retire-check', () => {
     }
   });
 
+  it('does not count the records under a key of the same ID with another date', async () => {
+    const other = parseEpochSeconds(created - 60);
+    const parent = { id: INTERMEDIATE_KEY, created: other };
+    const used = await report('other-date', [encodeDataRowRecord({ ...record, key: { ...record.key, parent } })]);
+    await keyfold(['keys', 'revoke', INTERMEDIATE_KEY, String(created), '--yes']);
+    expect(await check(INTERMEDIATE_KEY, created, used)).toEqual({ code: 0, outcome: 'retired', records: 0, why: [] });
+    const [systemKey] = JSON.parse((await keyfold(['keys', 'list', '--json'])).stdout) as [{ created: number }];
+    const older = parseEpochSeconds(systemKey.created - 60);
+    await world.operator.put(keyRecord(SYSTEM_KEY, older, { revoked: true }));
+    const latest = await report('latest-date', [encodeDataRowRecord(record)]);
+    expect(await check(SYSTEM_KEY, older, latest)).toEqual({ code: 0, outcome: 'retired', records: 0, why: [] });
+  });
+
   it('does not report a System Key as retired if known records are under an Intermediate Key with an unreadable row', async () => {
     const used = await report('under-unreadable', [encodeDataRowRecord(record)]);
     const [systemKey] = JSON.parse((await keyfold(['keys', 'list', '--json'])).stdout) as [{ created: number }];
