@@ -107,7 +107,10 @@ describe('keyfold table copy', () => {
   it('writes nothing in a dry run, without confirmation, or after any answer but "yes"', async () => {
     const dry = await copy(['--dry-run', '--json']);
     expect([dry.code, linesOf(dry)]).toMatchObject([0, [{ dryRun: true, rows: 11, missing: 11, same: 0 }]]);
-    expect((await copy([])).code).toBe(1);
+    expect(await copy([])).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/^keyfold: not confirmed: nothing was written; --yes goes ahead$/m) as string,
+    });
     const questions: string[] = [];
     const asked = (answer: string) => (question: string) => (questions.push(question), Promise.resolve(answer));
     expect((await copy([], { ask: asked('no') })).code).toBe(1);

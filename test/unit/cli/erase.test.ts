@@ -197,6 +197,12 @@ describe('keyfold partitions erase', () => {
       erase: expect.any(String) as string,
     });
     expect(begun.stderr).toMatch(/^tombstone /m);
+    const { erase: id, due } = JSON.parse(begun.stdout) as { erase: string; due: number };
+    const dry = await erase(['--cancel', '--dry-run', '--json']);
+    expect([dry.code, JSON.parse(dry.stdout)]).toEqual([
+      0,
+      expect.objectContaining({ step: 'cancel', dryRun: true, outcome: 'would-write', erase: id, due }),
+    ]);
     const finished = await erase(['--finish', '--confirm', 'tenant-1', '--json']);
     expect([finished.code, JSON.parse(finished.stdout)]).toEqual([
       1,

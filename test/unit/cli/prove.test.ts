@@ -99,7 +99,10 @@ describe('keyfold keys prove', () => {
       code: 0,
       rows: [{ outcome: 'would-prove' }, { outcome: 'would-prove' }],
     });
-    expect((await prove()).code).toBe(1);
+    expect(await prove()).toMatchObject({
+      code: 1,
+      stderr: 'keyfold: not confirmed: nothing was written; --yes goes ahead\n',
+    });
     expect((await row(system.id, system.created))?.proof).toBeUndefined();
   });
 
