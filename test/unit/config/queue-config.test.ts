@@ -44,6 +44,10 @@ describe('readQueueConfig', () => {
     expect(faultsOf({ KEYFOLD_OUTPUT_QUEUE_URL: url })).toEqual([]);
   });
 
+  it('requires no operation on fields if no fields are set', () => {
+    expect(faultsOf({ KEYFOLD_OPERATIONS: 'encrypt,decrypt' })).toEqual([]);
+  });
+
   it('reads every setting', () => {
     const config = readQueueConfig({
       ...minimal,

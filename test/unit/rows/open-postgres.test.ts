@@ -1,0 +1,34 @@
+import { afterEach, expect, it, vi } from 'vitest';
+import { openPostgresRows } from '../../../src/rows/open-postgres.ts';
+
+const made: unknown[] = [];
+
+vi.mock('pg', () => ({
+  Pool: vi.fn<(options: unknown) => object>(function (options: unknown) {
+    const heard: string[] = [];
+    made.push({ options, heard });
+    return { on: (event: string) => heard.push(event) };
+  }),
+}));
+
+afterEach(() => {
+  made.length = 0;
+});
+
+it('openPostgresRows limits the connections and the time of a query, and lets the process end', async () => {
+  const url = 'postgres://db.example/shop';
+  const names = { partition: undefined, partitionField: undefined, context: undefined, contextFrom: undefined };
+  await openPostgresRows(url, { table: 'orders', fields: ['card'], ...names });
+  const options = {
+    connectionString: url,
+    max: 8,
+    connectionTimeoutMillis: 10_000,
+    statement_timeout: 30_000,
+    // The server ends a query first. The driver ends it only if no answer comes.
+    query_timeout: 40_000,
+    types: expect.anything() as unknown,
+    allowExitOnIdle: true,
+  };
+  // A pool needs a listener for errors. Without one, an idle connection that breaks would end the process.
+  expect(made).toEqual([{ options, heard: ['error'] }]);
+});
