@@ -9,6 +9,7 @@ import {
 } from '../../../src/index.ts';
 import { kmsContract, noDeadline, wrapRenewerContract, type KmsContractOptions } from '../../../src/testing/index.ts';
 import { failuresOf } from '../../support/contract/failures.ts';
+import { errorOf } from '../../support/fakes.ts';
 
 const MASTER = Buffer.alloc(32, 7);
 const sound = new StaticKms(MASTER, {});
@@ -22,6 +23,8 @@ const plain = {
   wrap: async (key: Uint8Array) => Buffer.from(key),
   unwrap: async (key: Uint8Array) => ({ key: Buffer.from(key) }),
 };
+/** An error that is not of Keyfold. */
+const FOREIGN = new Error('from elsewhere');
 const NO_WRAP = { unreadable: 'it is not a wrap' };
 
 /**
@@ -281,6 +284,37 @@ describe('kmsContract', () => {
     ],
   ])('fails for a KMS that %s', async (_name, open, failure) => {
     expect(await failuresOf(kmsContract(open))).toContainEqual(expect.stringContaining(failure));
+  });
+
+  it.each<[string, KmsContractOptions, string, unknown]>([
+    [
+      'resolves during an outage',
+      { openFailing: () => kms({}) },
+      'wrap must reject with a KeyfoldError of the code KmsUnavailable or KmsThrottled or KmsMisconfigured.',
+      'It has resolved.',
+    ],
+    [
+      'rejects with another error during an outage',
+      { openFailing: () => kms({ wrap: () => Promise.reject(FOREIGN) }) },
+      'wrap must reject with a KeyfoldError of the code KmsUnavailable or KmsThrottled or KmsMisconfigured.',
+      FOREIGN,
+    ],
+    [
+      'resolves although its service does not answer',
+      { openHanging: () => kms({ wrap: hang }) },
+      'unwrap must reject with the reason of the signal within two seconds.',
+      'It has resolved.',
+    ],
+    [
+      'rejects with another error although its service does not answer',
+      { openHanging: () => kms({ wrap: () => Promise.reject(FOREIGN) }) },
+      'wrap must reject with the reason of the signal within two seconds.',
+      FOREIGN,
+    ],
+  ])('says which call fails and what it does, if a KMS %s', async (_name, options, message, cause) => {
+    const names = new Set(kmsContract(() => sound).map(({ name }) => name));
+    const one = kmsContract(() => sound, options).find(({ name }) => !names.has(name));
+    expect(await errorOf(one?.run() ?? Promise.resolve())).toMatchObject({ message, cause });
   });
 
   const lost = forgetful();
