@@ -1,5 +1,8 @@
 import { createHash } from 'node:crypto';
-import { request, type IncomingMessage } from 'node:http';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+import { once } from 'node:events';
+import { request, type IncomingMessage, type ServerResponse } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
 import {
   ChangeMessageVisibilityBatchCommand,
   ChangeMessageVisibilityCommand,
@@ -18,7 +21,10 @@ import {
   type SendMessageCommandInput,
 } from '@aws-sdk/client-sqs';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { ACTIONS } from '../../../emulators/sqs/actions.ts';
+import { Input } from '../../../emulators/sqs/input.ts';
 import { queryCode, readForm, toXml } from '../../../emulators/sqs/query-protocol.ts';
+import { QueueStore } from '../../../emulators/sqs/queue-store.ts';
 import { startSqsEmulator, type SqsEmulator } from '../../../emulators/sqs/sqs-emulator.ts';
 import { SqsError } from '../../../emulators/sqs/sqs-error.ts';
 
@@ -854,6 +860,40 @@ describe('SQS emulator: messages', () => {
     expect((await polled).Messages).toBeUndefined();
     vi.useRealTimers();
   }, 5000);
+
+  it('a long poll receives no message after its client has disconnected', async () => {
+    const QueueUrl = queue();
+    const body = JSON.stringify({ QueueUrl, WaitTimeSeconds: 20 });
+    const headers = { 'x-amz-target': 'AmazonSQS.ReceiveMessage' };
+    const begun = Promise.withResolvers<ServerResponse>();
+    const begin = (message: unknown): void => begun.resolve((message as { response: ServerResponse }).response);
+    subscribe('http.server.request.start', begin);
+    const asked = request(sqs.endpoint, { method: 'POST', headers }).on('error', () => {});
+    asked.end(body);
+    const closed = once(await begun.promise, 'close');
+    unsubscribe('http.server.request.start', begin);
+    asked.destroy();
+    await closed;
+    await send(QueueUrl);
+    // A poll checks the queue every 20 ms.
+    await sleep(100);
+    expect(await receiveBodies(QueueUrl)).toEqual(['x']);
+  });
+
+  it('a long poll receives no message that arrives between the end of the connection and its next check', async () => {
+    const store = new QueueStore();
+    store.create('polled', {});
+    const call = (name: string, members: object, gone = new AbortController()): unknown => {
+      const { members: known = [], perform } = ACTIONS[name] ?? {};
+      return perform?.(store, new Input({ QueueUrl: '/111122223333/polled', ...members }, known), gone.signal);
+    };
+    const gone = new AbortController();
+    const polled = call('ReceiveMessage', { WaitTimeSeconds: 20 }, gone);
+    gone.abort();
+    call('SendMessage', { MessageBody: 'x' });
+    expect(await polled).toEqual({});
+    expect(await call('ReceiveMessage', {})).toMatchObject({ Messages: [{ Body: 'x' }] });
+  });
 
   it('the unsupported action PurgeQueue is refused', async () => {
     expect(await nameOf(client.send(new PurgeQueueCommand({ QueueUrl: queue() })))).not.toBe('no error');

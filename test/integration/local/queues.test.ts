@@ -1,0 +1,21 @@
+import { ReceiveMessageCommand, SendMessageCommand, SQSClient } from '@aws-sdk/client-sqs';
+import { expect, it } from 'vitest';
+import { startQueues } from '../../../local/queues.ts';
+
+it('a message of the local input queue moves to the queue for dead letters after 100 attempts', async () => {
+  const queues = await startQueues(0);
+  const client = new SQSClient({ endpoint: queues.endpoint, region: 'us-west-2' });
+  const urlOf = (name: string): string => queues.environment['KEYFOLD_OUTPUT_QUEUE_URL']?.replace(/[^/]+$/, name) ?? '';
+  const receive = async (QueueUrl: string): Promise<(string | undefined)[]> => {
+    const { Messages = [] } = await client.send(new ReceiveMessageCommand({ QueueUrl, VisibilityTimeout: 0 }));
+    return Messages.map(({ Body }) => Body);
+  };
+  await client.send(new SendMessageCommand({ QueueUrl: urlOf(queues.input), MessageBody: 'x' }));
+  for (let i = 0; i < 100; i += 1) expect(await receive(urlOf(queues.input))).toEqual(['x']);
+  expect(await receive(urlOf(queues.input))).toEqual([]);
+  const received = await Promise.all(queues.names.map((name) => receive(urlOf(name))));
+  expect(received).toEqual([[], [], ['x']]);
+  expect(queues.environment['KEYFOLD_DEAD_LETTER_QUEUE_URL']).toBe(urlOf('keyfold-dead-letters'));
+  client.destroy();
+  await queues.close();
+});
