@@ -26,6 +26,7 @@ declare module 'jsdom' {
 
   export interface PageDocument {
     readonly body: PageElement;
+    readonly activeElement: PageElement | null;
     getElementById(id: string): PageElement | null;
     querySelector(selector: string): PageElement | null;
     querySelectorAll(selector: string): Iterable<PageElement>;
@@ -33,6 +34,7 @@ declare module 'jsdom' {
 
   /** An element of any kind. Only fields have a value, and only a dialog opens. */
   export interface PageElement extends PageNode {
+    readonly id: string;
     readonly localName: string;
     readonly className: string;
     readonly classList: Iterable<string>;

@@ -293,6 +293,21 @@ describe('the fields of a document on the page', () => {
     }
   });
 
+  it('are decrypted only with the context with which they were encrypted', async () => {
+    fill('context', '{"id":"42"}');
+    fill('document', '{"a":1}');
+    fill('paths', '$.a');
+    expect(await press('Encrypt fields')).toMatch(/^Fields encrypted/);
+    expect(byId('sealed').value).toMatch(/^\{"a":"kf2j\./);
+    for (const button of ['Decrypt all', 'Decrypt the fields']) {
+      fill('context', '{"id":"42"}');
+      expect(await press(button)).toMatch(/^Fields decrypted/);
+      expect(opened()).toBe('{"a":1}');
+      fill('context', '');
+      expect(await press(button)).toMatch(/^Context required/);
+    }
+  });
+
   it('may be missing or already encrypted if the user allows it', async () => {
     fill('document', '{"a":1}');
     fill('paths', '$.a\n$.none');
@@ -462,6 +477,8 @@ describe('the buttons of the page', () => {
     await pressAndAnswer(revokeLabel(), 'ask-yes');
     expect(byId('keys-status').textContent).toMatch(/^Ran keyfold keys revoke _IK_\S+ \d+ --yes\..* is revoked\./);
     expect([keyRows(), revokeLabel()]).toEqual([['Intermediate Key ✕ revoked'], '']);
+    // The button is gone, so the focus moves to the message. A screen reader then reads it.
+    expect(page.document.activeElement?.id).toBe('keys-status');
   });
 
   it('rotate a key only after the user has confirmed, and then show that the record still decrypts', async () => {
