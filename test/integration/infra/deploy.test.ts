@@ -693,13 +693,13 @@ describe('npm run deploy -- --yes', () => {
     [
       'a System Key cannot be made',
       { systemKeys: [], createFault: 'KmsMisconfigured: no region' },
-      'KmsMisconfigured: no region',
+      'the next System Key cannot be made: KmsMisconfigured: no region\n- there is no System Key\n',
     ],
     ['there is no System Key', { systemKeys: [] }, 'there is no System Key'],
     [
       'a System Key cannot be read',
       { systemKeys: [{ ...key, regions: [], fault: 'MetastoreUnavailable: it' }] },
-      'MetastoreUnavailable: it',
+      `${key.id}, created ${key.created}: MetastoreUnavailable: it\n`,
     ],
     [
       'a region does not open a System Key',
@@ -719,6 +719,7 @@ describe('npm run deploy -- --yes', () => {
   ] as const)('fails and leaves the next region unchanged if %s', async ([, report, said]) => {
     const outcome = await deploy(made, invoked(report));
     expect(outcome.code).toBe(1);
+    expect(outcome.said).toContain('the app is deployed in us-west-2, but stand-in-maintenance finds:\n- ');
     expect(outcome.said).toContain(said);
     expect(outcome.said).not.toContain(': done');
     expect(namesOf(outcome).filter((name) => name === 'osls deploy')).toHaveLength(1);
