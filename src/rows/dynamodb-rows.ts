@@ -210,7 +210,9 @@ export class DynamoDbRows implements RowSource<ItemRow> {
     return answer;
   }
 
-  #rowOf(item: Item): ItemRow {
+  #rowOf(given: Item): ItemRow {
+    // Without a prototype, an absent attribute is undefined even if its name is `constructor`.
+    const item: Item = Object.assign(Object.create(null), given);
     const textOf = (field: string): string | undefined => item[field]?.S ?? item[field]?.N;
     const cells = this.#options.fields.flatMap((field) => {
       const attribute = item[field];

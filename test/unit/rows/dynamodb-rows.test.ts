@@ -17,10 +17,11 @@ function openRows(
   writeUnits?: number,
   segment = { index: 0, of: 1 },
   readUnits?: number,
+  fields = ['r'],
 ): DynamoDbRows {
   const table = { tableName: 'Orders', region: 'us-west-2', endpoint };
   const names = { partitionField: undefined, partition: undefined, context: undefined, contextFrom: undefined };
-  return new DynamoDbRows({ ...names, table, fields: ['r'], segment, readUnits, writeUnits }, Date.now);
+  return new DynamoDbRows({ ...names, table, fields, segment, readUnits, writeUnits }, Date.now);
 }
 
 const ROW = { id: '1', item: {}, cells: new Map(), partition: undefined, context: undefined };
@@ -226,4 +227,22 @@ it('DynamoDbRows names each attribute once, even if the partition and the contex
   }
   // Keys never change, so the condition of a write names the other attributes only.
   expect(put?.['ConditionExpression']?.split(' AND ')).toHaveLength(1);
+});
+
+it('DynamoDbRows reads and writes an item that lacks the attribute constructor', async () => {
+  let sent: { readonly ConditionExpression?: string; readonly ExpressionAttributeNames?: object } = {};
+  stub = await startStub(({ headers, body }) => {
+    sent = JSON.parse(body) as typeof sent;
+    return String(headers['x-amz-target']).endsWith('DescribeTable')
+      ? success({ Table: { KeySchema: [{ AttributeName: 'id' }] } })
+      : success({ Items: [{ id: { S: '1' }, r: { S: 'x' } }] });
+  });
+  const rows = openRows(stub.url, undefined, undefined, undefined, ['r', 'constructor']);
+  const [row] = (await rows.pages(undefined).next()).value ?? [];
+  expect([...(row?.cells ?? [])]).toEqual([['r', { kind: 'text', text: 'x' }]]);
+  await rows.replace(row ?? ROW, new Map([['r', { kind: 'text', text: 'y' }]]));
+  expect(sent).toMatchObject({
+    ConditionExpression: '#f0 = :o0 AND attribute_not_exists(#f1)',
+    ExpressionAttributeNames: { '#f0': 'r', '#f1': 'constructor' },
+  });
 });
