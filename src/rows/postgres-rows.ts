@@ -44,6 +44,8 @@ interface TableRow extends Row {
 type Types = ReadonlyMap<string, string>;
 
 const PAGE_ROWS = 1000;
+/** A page ends before the row that would exceed this size, because a thousand large rows would not fit into memory. */
+const PAGE_BYTES = 8 * 1024 * 1024;
 
 /** The types whose text depends on settings of the session. */
 const STYLED = /^(?:timestamp|time|date|double|real)\b/;
@@ -77,10 +79,11 @@ export class PostgresRows implements RowSource<TableRow> {
     await retried(() => this.#describe(), signal);
     this.#after = from?.['after'] as readonly string[] | undefined;
     for (;;) {
-      const rows = await retried(() => this.#page(this.#after), signal);
+      const limit = await retried(() => this.#pageLimit(this.#after), signal);
+      const rows = await retried(() => this.#page(this.#after, limit), signal);
       this.#after = rows.at(-1)?.key ?? this.#after;
       if (rows.length > 0) yield rows;
-      if (rows.length < PAGE_ROWS) return;
+      if (rows.length < PAGE_ROWS && limit === PAGE_ROWS) return;
     }
   }
 
@@ -169,14 +172,38 @@ export class PostgresRows implements RowSource<TableRow> {
     return `SELECT ${columns.join(', ')} FROM ${this.#table} AS source`;
   }
 
-  async #page(after: readonly string[] | undefined): Promise<TableRow[]> {
+  async #page(after: readonly string[] | undefined, limit: number): Promise<TableRow[]> {
+    const { rows } = await this.#send(`${this.#select()}${this.#next(after, limit)}`, after ?? []);
+    return rows.map((values) => this.#rowOf(values));
+  }
+
+  /** How many rows to read next: as many as fit into {@link PAGE_BYTES}, and at least one. */
+  async #pageLimit(after: readonly string[] | undefined): Promise<number> {
+    const size = this.#columns().map((name) => `coalesce(${this.#bytesOf(name)}, 0)::bigint`);
+    const text = `SELECT (${size.join(' + ')})::text FROM ${this.#table} AS source${this.#next(after, PAGE_ROWS)}`;
+    const { rows } = await this.#send(text, after ?? []);
+    let bytes = 0;
+    const end = rows.findIndex(([rowBytes], i) => {
+      bytes += Number(rowBytes);
+      return i > 0 && bytes > PAGE_BYTES;
+    });
+    return end < 0 ? PAGE_ROWS : end;
+  }
+
+  /** The end of a query that reads the next rows in the order of the key. */
+  #next(after: readonly string[] | undefined, limit: number): string {
     // Without the table's name, a name in ORDER BY would refer to the text that the query returns, and 10 would come
     // before 9.
     const key = this.#key.map((name) => `source.${quoted(name)}`).join(', ');
     const parameters = this.#key.map((name, i) => this.#parsed(name, `$${i + 1}`)).join(', ');
     const where = after === undefined ? '' : ` WHERE (${key}) > (${parameters})`;
-    const { rows } = await this.#send(`${this.#select()}${where} ORDER BY ${key} LIMIT ${PAGE_ROWS}`, after ?? []);
-    return rows.map((values) => this.#rowOf(values));
+    return `${where} ORDER BY ${key} LIMIT ${limit}`;
+  }
+
+  /** The expression for the size of a value in bytes. Each function finds the size without reading a large value. */
+  #bytesOf(name: string): string {
+    const isText = /^(?:text|bytea|character varying)$/.test(this.#types.get(name) ?? '');
+    return isText ? `octet_length(${quoted(name)})` : `pg_column_size(${quoted(name)})`;
   }
 
   #rowOf(values: readonly (string | null)[]): TableRow {

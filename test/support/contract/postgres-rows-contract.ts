@@ -180,6 +180,18 @@ export function postgresRowsContract(portOf: () => number): void {
       expect(await source.replace(row as Row, new Map([['card', text('new')]]))).toBe('written');
     });
 
+    it.for([
+      ['TEXT', "repeat('x', 1048576)"],
+      ['BYTEA', String.raw`decode(repeat('00', 1048576), 'hex')`],
+    ])('ends a page of a column of type %s before it is larger than 8 MiB', async ([type, value]) => {
+      const source = await openTable(`id INT PRIMARY KEY, card ${type}, note TEXT`, ['card', 'note']);
+      await pool.query(`INSERT INTO rows SELECT i, ${value} FROM generate_series(1, 20) AS i`);
+      await pool.query("UPDATE rows SET note = repeat('y', 8388608) WHERE id = 10");
+      const pages: number[] = [];
+      for await (const page of source.pages(undefined)) pages.push(page.length);
+      expect(pages).toEqual([8, 1, 1, 8, 2]);
+    });
+
     it('reads each row once from a table with several pages and a composite key', async () => {
       const source = await openTable('n INT, tenant CHAR(8), card TEXT, PRIMARY KEY (tenant, n)');
       await pool.query("INSERT INTO rows SELECT i, 't' || i % 3, 'old' FROM generate_series(1, 2500) AS i");
