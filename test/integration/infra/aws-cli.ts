@@ -94,6 +94,7 @@ export async function startCli(): Promise<Cli> {
       await put(name, list.at(-1));
       for (const [i, one] of list.slice(0, -1).entries()) await put(`${name} ${i + 1}`, one);
     }
+    await rm(join(folder, 'calls'), { force: true });
     await writeFile(join(folder, 'calls'), '');
     const own = {
       PATH: `${folder}:${process.env['PATH'] ?? ''}`,

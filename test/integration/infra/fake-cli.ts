@@ -38,8 +38,9 @@ export function answerAws(folder: string, args: readonly string[], env: Environm
   const name = waiter ?? `${service} ${command}`;
   const changeSet = join(folder, 'change-set');
   if (args.includes('--change-set-name')) writeFileSync(changeSet, args[args.indexOf('--change-set-name') + 1] ?? '');
-  const times = 1 + Number(read(folder, 'times', name) ?? 0);
-  writeFileSync(join(folder, 'times', name), String(times));
+  // To overwrite a file can take milliseconds, because some file systems then write it to the disk at once.
+  appendFileSync(join(folder, 'times', name), '.');
+  const times = read(folder, 'times', name)?.length;
   for (const one of [`${name} ${times}`, name]) {
     const fault = read(folder, 'fails', one);
     if (fault !== undefined) return { code: 254, stdout: '', stderr: fault };
