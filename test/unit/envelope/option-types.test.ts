@@ -43,6 +43,9 @@ describe('wrong options', () => {
     ['options.metastore must be an object with load, loadLatest, store', { metastore: { load: () => {} } }],
     ['options.kms must be an object with wrap, unwrap', { kms: {} }],
     ['options.now must be a function', { now: 5 }],
+    ["options.keyRowProofs must be 'verify' or 'require'", { keyRowProofs: 'off' }],
+    ["options.requireContext must be 'off' or 'seal' or 'always'", { requireContext: 'never' }],
+    ['options.unboundBefore must be a number', { unboundBefore: '5' }],
     ['options.events must be an object, not a function', { events: () => {} }],
     ['options.events.keyRetired must be a function', { events: { keyCreated: () => {}, keyRetired: 5 } }],
     [
@@ -122,7 +125,7 @@ describe('wrong options', () => {
     ['limits.deadlineAtMs must be a number of milliseconds', 'a Date', { deadlineAtMs: new Date() }],
     ['limits.signal must be an AbortSignal', 'an AbortController', { signal: new AbortController() }],
     ['limits has no option deadlineMs', 'an unknown option', { deadlineMs: 5 }],
-  ])('make each session method throw the TypeError "%s" for %s', async ([message, , limits]) => {
+  ])('make each method of a session or a factory throw the TypeError "%s" for %s', async ([message, , limits]) => {
     const service = memoryService();
     const session = service.session('p');
     const record = await session.encrypt(Buffer.from('x'));
@@ -131,7 +134,9 @@ describe('wrong options', () => {
       session.decrypt(record, limits as never),
       session.rewrap(record, limits as never),
       session.decryptJson(encodeDataRowRecord(record), limits as never),
+      session.opensUnbound(record, limits as never),
       service.preload(limits as never),
+      service.checkSystemKey(limits as never),
     ];
     for (const error of await Promise.all(calls.map(errorOf))) {
       expect(error).toBeInstanceOf(TypeError);

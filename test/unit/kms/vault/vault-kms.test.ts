@@ -366,6 +366,29 @@ describe('the VaultKms constructor', () => {
   });
 
   it.each([
+    ['addresses', 'an array'],
+    ['transitKey', 'a string'],
+    ['transitMount', 'a string'],
+    ['namespace', 'a string'],
+    ['ca', 'a string'],
+    ['requestTimeoutMs', 'a number'],
+    ['failover', 'an object'],
+    ['failover.maxRounds', 'a number'],
+    ['failover.baseDelayMs', 'a number'],
+    ['failover.longestDelayMs', 'a number'],
+    ['failover.throttledDelayMs', 'a number'],
+    ['failover.firstCoolDownMs', 'a number'],
+    ['failover.longestCoolDownMs', 'a number'],
+    ['failover.onKeyRefused', 'a string'],
+    ['events', 'an object'],
+  ])('refuses a value of the wrong type for the option %s, which must be %s', (name, type) => {
+    const [option = '', member] = name.split('.');
+    const wrong = type === 'a number' ? '5' : 5;
+    const changes = { [option]: member === undefined ? wrong : { [member]: wrong } };
+    expect(messageOf(changes)).toContain(`options.${name} must be ${type}`);
+  });
+
+  it.each([
     [{ auth: { method: 'aws', role: 'r', credentials: async () => ({}) } }],
     [{ auth: { method: 'aws', role: 'r', serverId: 'vault', credentials: async () => ({}) } }],
     [{ transitMount: `${'x'.repeat(256)}/${'x'.repeat(255)}` }],
