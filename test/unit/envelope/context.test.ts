@@ -4,6 +4,7 @@ import {
   decodeDataRowRecord,
   encodeCompactRecord,
   encodeDataRowRecord,
+  KeyfoldError,
   type DataRowRecord,
   type EnvelopeKeyRecord,
   type KeyMeta,
@@ -232,6 +233,14 @@ describe('unboundBefore', () => {
     expect(openedUnbound).not.toHaveBeenCalled();
     await migrating.decrypt(record);
     expect(openedUnbound).toHaveBeenCalledOnce();
+  });
+
+  it('does not make opensUnbound return false if the key of the record cannot be loaded', async () => {
+    const world = new FakeDependencies();
+    const record = await open({}, world).encrypt(SECRET);
+    expect(await open({}, world).opensUnbound({ ...record, data: flipped(record.data) })).toBe(false);
+    world.metastore.interfere = () => Promise.reject(new KeyfoldError('MetastoreUnavailable', 'down'));
+    expect(await codeOf(open({}, world).opensUnbound(record))).toBe('MetastoreUnavailable');
   });
 
   it('protects against key rows with a forged date only if keyRowProofs is "require"', async () => {

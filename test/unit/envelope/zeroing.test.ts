@@ -113,6 +113,12 @@ describe('the bytes of a key', () => {
     expect(counts()).toEqual({ held: 'enough', stillHold: 0 });
   });
 
+  it('are zeroed together with the payload that opensUnbound opens', async () => {
+    const record = await world.process().session('p').encrypt(Buffer.alloc(32, 5));
+    expect(await world.process().session('p').opensUnbound(record)).toBe(true);
+    expect(counts()).toEqual({ held: 'enough', stillHold: 0 });
+  });
+
   it.for([24, 40])('are zeroed if a decrypted key has %i bytes instead of 32', async (size) => {
     const record = await world.process().session('p').encrypt(PAYLOAD);
     const [system, intermediate] = [...world.metastore.ofKind('SK'), ...world.metastore.ofKind('IK')];
