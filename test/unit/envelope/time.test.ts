@@ -295,6 +295,19 @@ describe('createdNow', () => {
 
 describe('encrypt', () => {
   it.for(['IK', 'SK'] as const)(
+    'makes one new key, with the first free date, if there is a revoked %s for each of the next seconds',
+    async (kind) => {
+      await createdBy(world.process());
+      const seconds = Math.floor(nowSeconds());
+      for (let i = -40; i <= 2; i += 1) copyTo(kind, seconds + i, { revoked: true });
+      world.log.take();
+      await createdBy(world.process());
+      expect(world.log.take().filter((call) => call === `Put ${kind}`)).toHaveLength(1);
+      expect(Math.max(...world.metastore.ofKind(kind).map(({ created }) => created))).toBe(seconds + 3);
+    },
+  );
+
+  it.for(['IK', 'SK'] as const)(
     'fails with MetastoreUnavailable if there is a revoked %s for each second of the next minute',
     async (kind) => {
       await createdBy(world.process());
