@@ -6,10 +6,11 @@
 const { createCipheriv, createDecipheriv, createHash } = require('node:crypto');
 const { appendFileSync, existsSync, readFileSync } = require('node:fs');
 
-const CKM_AES_GCM = 0x1087;
+const [CKM_AES_GCM, CKM_AES_KEY_WRAP_PAD, CK_PARAMS_AES_GCM] = [0x1087, 0x210a, 3];
+const [CKF_OS_LOCKING_OK, CKF_SERIAL_SESSION, CKU_USER] = [2, 4, 1];
 const [CKA_LABEL, CKA_VALUE, CKA_EXTRACTABLE, CKA_VALUE_LEN] = [3, 0x11, 0x162, 0x161];
 const [CKA_CLASS, CKA_TOKEN, CKA_KEY_TYPE, CKA_SENSITIVE] = [0, 1, 0x100, 0x103];
-const [CKO_SECRET_KEY, CKK_GENERIC_SECRET] = [4, 0x10];
+const [CKO_SECRET_KEY, CKK_GENERIC_SECRET, CKK_AES] = [4, 0x10, 0x1f];
 
 class PKCS11 {
   #objects = new Map();
@@ -24,9 +25,10 @@ class PKCS11 {
     setInterval(() => existsSync(path) || process.exit(), 20).unref();
   }
 
-  C_Initialize() {
+  C_Initialize({ flags }) {
     this.#epoch = JSON.parse(readFileSync(this.path, 'utf8')).epoch;
     this.#call('C_Initialize');
+    if (flags !== CKF_OS_LOCKING_OK) throw new Error('CKR_ARGUMENTS_BAD');
   }
 
   C_Finalize() {
@@ -47,8 +49,9 @@ class PKCS11 {
     return { flags: mechanism === CKM_AES_GCM ? 0x300 : 0x60000 };
   }
 
-  C_OpenSession() {
+  C_OpenSession(_slot, flags) {
     this.#call('C_OpenSession');
+    if (flags !== CKF_SERIAL_SESSION) throw new Error('CKR_SESSION_PARALLEL_NOT_SUPPORTED');
     return Buffer.from('session');
   }
 
@@ -56,14 +59,17 @@ class PKCS11 {
     this.#call('C_CloseSession');
   }
 
-  C_Login(_session, _user, pin) {
+  C_Login(_session, user, pin) {
     const { pin: right } = this.#call('C_Login');
+    if (user !== CKU_USER) throw new Error('CKR_USER_TYPE_INVALID');
     if (pin !== right) throw new Error('CKR_PIN_INCORRECT');
   }
 
   C_FindObjectsInit(_session, template) {
-    const { value: label } = template.find(({ type }) => type === CKA_LABEL);
-    this.#found = this.#call('C_FindObjectsInit').keys.filter((key) => key.label === label);
+    const wanted = valuesOf(template);
+    const areAesKeys = wanted.get(CKA_CLASS) === CKO_SECRET_KEY && wanted.get(CKA_KEY_TYPE) === CKK_AES;
+    const { keys } = this.#call('C_FindObjectsInit');
+    this.#found = keys.filter(({ label }) => areAesKeys && label === wanted.get(CKA_LABEL));
   }
 
   C_FindObjects(_session, max) {
@@ -88,7 +94,7 @@ class PKCS11 {
 
   C_CreateObject(_session, template) {
     this.#call('C_CreateObject');
-    return this.#addToSession(template, Buffer.from(template.find(({ type }) => type === CKA_VALUE).value));
+    return this.#addToSession(template, Buffer.from(valuesOf(template).get(CKA_VALUE)));
   }
 
   C_DestroyObject(_session, object) {
@@ -100,18 +106,18 @@ class PKCS11 {
     this.#operation = this.#gcm(this.#call('C_EncryptInit'), mechanism, key);
   }
 
-  C_Encrypt(_session, data) {
+  C_Encrypt(_session, data, out) {
     this.#call('C_Encrypt');
     const { key, iv, ignoresNonce } = this.#operation;
     const cipher = createCipheriv('aes-256-gcm', key, ignoresNonce ? Buffer.alloc(12, 1) : iv);
-    return Buffer.concat([cipher.update(data), cipher.final(), cipher.getAuthTag()]);
+    return written(out, Buffer.concat([cipher.update(data), cipher.final(), cipher.getAuthTag()]));
   }
 
   C_DecryptInit(_session, mechanism, key) {
     this.#operation = this.#gcm(this.#call('C_DecryptInit'), mechanism, key);
   }
 
-  C_Decrypt(_session, data) {
+  C_Decrypt(_session, data, out) {
     const { corrupt = 'CKR_GENERAL_ERROR' } = this.#call('C_Decrypt');
     const decipher = createDecipheriv('aes-256-gcm', this.#operation.key, this.#operation.iv);
     decipher.setAuthTag(data.subarray(-16));
@@ -121,19 +127,21 @@ class PKCS11 {
     } catch {
       throw new Error(corrupt);
     }
-    return opened;
+    return written(out, opened);
   }
 
-  C_WrapKey(_session, _mechanism, wrapping, key) {
+  C_WrapKey(_session, { mechanism }, wrapping, key, out) {
     this.#call('C_WrapKey');
+    if (mechanism !== CKM_AES_KEY_WRAP_PAD) throw new Error('CKR_MECHANISM_INVALID');
     const { value, extractable } = this.#objects.get(key.toString());
     if (!extractable) throw new Error('CKR_KEY_UNEXTRACTABLE');
     const cipher = createCipheriv('id-aes256-wrap-pad', this.#keyOf(wrapping), Buffer.from('a65959a6', 'hex'));
-    return Buffer.concat([cipher.update(value), cipher.final()]);
+    return written(out, Buffer.concat([cipher.update(value), cipher.final()]));
   }
 
-  C_UnwrapKey(_session, _mechanism, unwrapping, wrapped, template) {
+  C_UnwrapKey(_session, { mechanism }, unwrapping, wrapped, template) {
     const { corrupt = 'CKR_GENERAL_ERROR' } = this.#call('C_UnwrapKey');
+    if (mechanism !== CKM_AES_KEY_WRAP_PAD) throw new Error('CKR_MECHANISM_INVALID');
     const decipher = createDecipheriv('id-aes256-wrap-pad', this.#keyOf(unwrapping), Buffer.from('a65959a6', 'hex'));
     let value;
     try {
@@ -144,8 +152,11 @@ class PKCS11 {
     return this.#addToSession(template, value);
   }
 
-  #gcm({ ignoresNonce = false }, { parameter }, key) {
-    return { key: this.#keyOf(key), iv: Buffer.from(parameter.iv), ignoresNonce };
+  #gcm({ ignoresNonce = false }, { mechanism, parameter }, key) {
+    const { type, iv, ivBits, tagBits } = parameter;
+    const isGcm = mechanism === CKM_AES_GCM && type === CK_PARAMS_AES_GCM;
+    if (!isGcm || ivBits !== 8 * iv.length || tagBits !== 128) throw new Error('CKR_MECHANISM_PARAM_INVALID');
+    return { key: this.#keyOf(key), iv: Buffer.from(iv), ignoresNonce };
   }
 
   #keyOf(handle) {
@@ -155,7 +166,7 @@ class PKCS11 {
 
   /** Makes a key that ends with the session. The session is read-only, so it cannot make a key in the token. */
   #addToSession(template, value) {
-    const attributes = new Map(template.map((attribute) => [attribute.type, attribute.value]));
+    const attributes = valuesOf(template);
     if (attributes.get(CKA_CLASS) !== CKO_SECRET_KEY || attributes.get(CKA_KEY_TYPE) !== CKK_GENERIC_SECRET) {
       throw new Error('CKR_TEMPLATE_INCOMPLETE');
     }
@@ -189,4 +200,15 @@ class PKCS11 {
   }
 }
 
-module.exports = { PKCS11, CK_PARAMS_AES_GCM: 3 };
+/** The values of a template, keyed by the types of their attributes. */
+function valuesOf(template) {
+  return new Map(template.map(({ type, value }) => [type, value]));
+}
+
+/** Writes a result into the caller's buffer, and returns the part of the buffer that it fills. */
+function written(out, bytes) {
+  if (bytes.length > out.length) throw new Error('CKR_BUFFER_TOO_SMALL');
+  return out.subarray(0, bytes.copy(out));
+}
+
+module.exports = { PKCS11, CK_PARAMS_AES_GCM };

@@ -303,12 +303,15 @@ describe('Pkcs11Kms', () => {
     expect(await unwrap(kms, await wrap(kms))).toEqual(KEY);
   });
 
-  it('throws KmsMisconfigured if the library cannot be loaded', async () => {
+  it('throws KmsMisconfigured if the library cannot be loaded, and loads the library again for the next call', async () => {
     token.set({ faults: { load: '/opt/hsm/lib.so: cannot open shared object file' } });
     const kms = token.open();
     const error = (await errorOf(wrap(kms))) as KeyfoldError;
     expect(error).toMatchObject({ code: 'KmsMisconfigured' });
     expect(faultOf(kms)).toMatchObject({ errorName: 'LibraryNotLoaded' });
+    token.set({ faults: {} });
+    expect(await unwrap(kms, await wrap(kms))).toEqual(KEY);
+    expect(count(token.takeCalls(), 'load')).toBe(2);
   });
 
   it('throws KmsMisconfigured if pkcs11js is not installed', async () => {
