@@ -38,7 +38,7 @@ it.for<[FaultClass, string, KmsAction | 'login', number, string]>([
   ['misconfigured', 'KeyVersionRefused', 'Decrypt', 400, 'invalid ciphertext: version is too new'],
   ['corrupt', 'InvalidCiphertext', 'Decrypt', 400, 'invalid ciphertext: no prefix'],
   ['corrupt', 'InvalidCiphertext', 'Decrypt', 400, 'cipher: message authentication failed'],
-  ['corrupt', 'InvalidCiphertext', 'Decrypt', 400, 'invalid ciphertext: unable to decrypt'],
+  ['corrupt', 'InvalidCiphertext', 'Decrypt', 400, 'unable to decrypt'],
   ['corrupt', 'InvalidCiphertext', 'Decrypt', 400, 'could not decode base64'],
   ['misconfigured', 'HttpStatus400', 'Decrypt', 400, 'another error'],
   ['misconfigured', 'HttpStatus405', 'Decrypt', 405, 'invalid ciphertext'],
@@ -55,6 +55,21 @@ it.for<[FaultClass, string, KmsAction | 'login', number, string]>([
   expect(faultText(request, status, [text])).toBe(`${faultClass} ${name}`);
   expect(faultText(request, status, [7, null, text])).toBe(`${faultClass} ${name}`);
 });
+
+it.for<[FaultClass, string, KmsAction | 'login', number, string]>([
+  ['unavailable', 'Sealed', 'Decrypt', 503, 'Vault is sealed'],
+  ['unavailable', 'Standby', 'Encrypt', 500, 'not active'],
+  ['misconfigured', 'KeyNotFound', 'Decrypt', 400, 'encryption key not found'],
+  ['misconfigured', 'KeyVersionRefused', 'Decrypt', 400, 'version is too new'],
+  ['corrupt', 'InvalidCiphertext', 'Decrypt', 400, 'invalid ciphertext'],
+  ['unavailable', 'StsUnavailable', 'login', 400, 'received error code 500 from STS'],
+  ['unavailable', 'StsUnavailable', 'login', 400, 'error making request'],
+])(
+  'Vault is %s (%s) if it responds to %s with %i and "%s" in capital letters',
+  ([faultClass, name, request, status, text]) => {
+    expect(faultText(request, status, [text.toUpperCase()])).toBe(`${faultClass} ${name}`);
+  },
+);
 
 it.for([
   ['a string', 'sealed'],
