@@ -162,12 +162,14 @@ describe('a credential provider that fails', () => {
   });
 });
 
-it('a credential provider whose own credentials have expired is called once more', async () => {
+it('a credential provider whose own credentials have expired is called once more, with forceRefresh', async () => {
   const expired = Object.assign(new Error('CANARY'), { name: 'ExpiredTokenException', $fault: 'client' });
   const provider = vi.fn<() => Promise<Identity>>().mockRejectedValueOnce(expired);
   provider.mockResolvedValue({ accessKeyId: 'a', secretAccessKey: 's' });
   const region = await regionWith(provider, opened());
   expect(await decrypt(region)).toEqual(PLAINTEXT);
+  const given = provider.mock.calls.map(([options]: readonly { readonly forceRefresh?: boolean }[]) => options);
+  expect(given.map((options) => options?.forceRefresh)).toEqual([undefined, true]);
   await stub.stop();
   provider.mockRejectedValue(expired);
   expect(await errorOf(decrypt(await regionWith(provider, opened())))).toMatchObject({ faultClass: 'unavailable' });
