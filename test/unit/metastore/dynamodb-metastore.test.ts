@@ -103,6 +103,13 @@ it.for(['127.0.0.1', 'localhost'])('DynamoDbMetastore names the port on %s that 
   expect(metastore.state).toMatchObject({ state: 'unavailable', lastError: { errorName: 'ECONNREFUSED' } });
 });
 
+it("DynamoDbMetastore fails with MetastoreUnavailable, too, if its client's region cannot be found", async () => {
+  const client = new DynamoDBClient({ region: () => Promise.reject<string>(new TypeError('CANARY')) });
+  const error = await errorOf(new DynamoDbMetastore({ client }).load(id, created, noDeadline()));
+  expect(error).toMatchObject({ code: 'MetastoreUnavailable' });
+  expect(String((error as Error).cause)).toBe('Error: DynamoDB table EncryptionKey in an unknown region: TypeError');
+});
+
 it('DynamoDbMetastore retries throttled calls', async () => {
   let calls = 0;
   const { metastore } = await open(() => {
