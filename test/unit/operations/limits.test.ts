@@ -96,9 +96,13 @@ it('a list of paths is read only up to its first fault', () => {
 describe('the document of a request', () => {
   it('may have up to 100,000 values and the maximum depth', () => {
     expect(locateValues(list(100_000)).items).toHaveLength(99_999);
-    expect(() => locateValues(list(100_001))).toThrow('holds more than 100000 values');
+    expect(() => locateValues(list(100_001))).toThrow('The request holds more than 100000 values.');
     expect(locateValues(nested(MAX_JSON_DEPTH)).end).toBe(2 * MAX_JSON_DEPTH);
-    expect(() => locateValues(nested(MAX_JSON_DEPTH + 1))).toThrow(`is nested deeper than ${MAX_JSON_DEPTH}`);
+    expect(() => locateValues(nested(MAX_JSON_DEPTH + 1))).toThrow(
+      `The request is nested deeper than ${MAX_JSON_DEPTH}.`,
+    );
+    const ofAnswer = { subject: 'answer', depth: 2, values: 9 } as const;
+    expect(() => locateValues(nested(3), ofAnswer)).toThrow('The answer is nested deeper than 2.');
   });
 
   it('is refused with an error about nesting if its documentText is nested too deeply', async () => {

@@ -145,6 +145,8 @@ const EXAMPLES = [
   '{"plaintext":"","plaintext":""}',
   '{"record":{"Key":{"Created":1,"Key":"","ParentKeyMeta":{"KeyId":"k","Created":1}},"Data":"}}',
   '{"record":{"Key":{"Created":01,"Key":"","ParentKeyMeta":{"KeyId":"k","Created":1}},"Data":""}}',
+  '{"record":{"Key":{"Created":9007199254740993,"Key":"","ParentKeyMeta":{"KeyId":"k","Created":1}},"Data":""}}',
+  '{"record":{"Key":{"Created":1,"Key":"","ParentKeyMeta":{"KeyId":"k","Created":9007199254740993}},"Data":""}}',
   '{"record":{"Key":{"Created":1,"Key":"","ParentKeyMeta":{"KeyId":"k\n","Created":1}},"Data":""}}',
   '{"record":{"Key":{"Created":1,"Key":"","ParentKeyMeta":{"KeyId":"k","Created":1}},"Data":"","Data":""}}',
   '{"Key":{"Created":1,"Key":"","ParentKeyMeta":{"KeyId":"k","Created":1}},"Data":"}',
