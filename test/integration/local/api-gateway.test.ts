@@ -97,8 +97,10 @@ it.for([
 
 it.for([
   ['content-type', ['application/json', 'text/plain'], /application\/json/],
+  ['content-type', ['text/plain', 'application/json'], /application\/json/],
   ['content-encoding', ['identity', 'gzip'], /Content-Encoding/],
-] as const)('the local gateway joins the values of a repeated %s, as HTTP APIs do', async ([name, values, detail]) => {
+  ['content-encoding', ['gzip', 'identity'], /Content-Encoding/],
+] as const)('the local gateway joins the values of the header %s: %j', async ([name, values, detail]) => {
   const { hostname, port } = new URL(api.url);
   const repeated = values.flatMap((value) => [name, value]);
   const type = name === 'content-type' ? [] : ['content-type', 'application/json'];

@@ -254,9 +254,11 @@ describe('a request in payload format 1.0', () => {
       '415',
     ],
     ['is refused without a content type', {}, '415'],
-  ] as const)('%s', async ([, headers, outcome]) => {
+  ] as const)('%s', async ([, multiValueHeaders, outcome]) => {
     const event = format1('rest-encrypt-iam');
-    Object.assign(event, { headers: null, multiValueHeaders: headers });
+    // In an event of API Gateway, `headers` has the last value of each header.
+    const headers = Object.entries<readonly string[]>(multiValueHeaders).map(([name, values]) => [name, values.at(-1)]);
+    Object.assign(event, { headers: Object.fromEntries(headers) as object, multiValueHeaders });
     expect(await outcomeOf(event)).toBe(outcome);
   });
 
