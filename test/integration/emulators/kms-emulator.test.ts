@@ -516,6 +516,12 @@ describe('KMS emulator: dry run', () => {
     const command = new EncryptCommand({ ...dry, KeyId: keyArn, Plaintext: Buffer.from('x') });
     expect(await nameOf(kms.send(command))).toBe('DisabledException');
   });
+
+  it('a dry run of Decrypt with another encryption context fails with InvalidCiphertextException', async () => {
+    const { CiphertextBlob } = await kms.send(encrypt(Buffer.from('x')));
+    const command = new DecryptCommand({ DryRun: true, CiphertextBlob, EncryptionContext: { other: 'x' } });
+    expect(await nameOf(kms.send(command))).toBe('InvalidCiphertextException');
+  });
 });
 
 function call(target: string, body: string | Buffer): Promise<Response> {

@@ -1,4 +1,5 @@
 /** Tests the delays between attempts, with fake timers. */
+import { getEventListeners } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { KeyfoldClient, type RetryPolicy } from '../../../src/client/index.ts';
@@ -127,6 +128,14 @@ it('the client clears its timer when a response arrives', async () => {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
   await client.decrypt('kf1.x');
   expect(vi.getTimerCount()).toBe(0);
+});
+
+it("the client leaves no listener on the caller's signal after a call has succeeded or failed", async () => {
+  const { signal } = new AbortController();
+  const client = await clientOf([throttled(), GOOD, throttled('60')]);
+  await client.decrypt('kf1.x', { signal });
+  await failureOf(client.decrypt('kf1.x', { signal }));
+  expect(getEventListeners(signal, 'abort')).toEqual([]);
 });
 
 it('a call with a total timeout of 0 ends at once, and Node prints no warning', async () => {

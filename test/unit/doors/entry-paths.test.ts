@@ -164,6 +164,13 @@ describe('a catch-all route', () => {
     expect([status, headers['allow']]).toEqual([405, 'POST']);
   });
 
+  it.for(CATCH_ALL)('serves no route without a partition under a base path on a domain of AWS (%s)', async (kind) => {
+    const event = SENT[kind]?.('/other/v1/health') as Event & Partial<Format1>;
+    if (event.httpMethod === undefined) event.requestContext.http.method = 'GET';
+    else event.httpMethod = 'GET';
+    expect(await outcomeOf(event)).toBe('404');
+  });
+
   it.for(CATCH_ALL)('serves routes without a partition, and responds to HEAD without a body (%s)', async (kind) => {
     for (const path of ['/v1/health', '/v1/openapi.json']) {
       for (const method of ['GET', 'HEAD']) {
