@@ -23,6 +23,10 @@ const CANCEL =
 const answered = <T>(answer: T, latencyMs = 1): { answer: T; latencyMs: number } => ({ answer, latencyMs });
 const failed = (name: string): { fault: { name: string } } => ({ fault: { name } });
 
+async function openQuotas(region: string): Promise<QuotaInspector> {
+  return { quota: async () => failed(`quota of ${region}`) } as unknown as QuotaInspector;
+}
+
 /** The health of a region. `rotation` is the outcome for a key with the expected ARN. */
 function healthOf(
   attempts: object,
@@ -36,9 +40,7 @@ function healthOf(
     describe: async () => described,
     rotation: async (arn: string) => (arn.startsWith(ARN) ? rotation : failed('WrongKey')),
   } as unknown as KmsInspector;
-  const open = async (region: string): Promise<QuotaInspector> =>
-    ({ quota: async () => failed(`quota of ${region}`) }) as unknown as QuotaInspector;
-  return checkKmsRegion(inspector, open, NOW);
+  return checkKmsRegion(inspector, openQuotas, NOW);
 }
 
 async function checkOf(what: string, ...given: Parameters<typeof healthOf>): Promise<HealthCheck | undefined> {

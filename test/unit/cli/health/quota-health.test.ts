@@ -72,19 +72,20 @@ const consumed = (name: string): UsageMetric => ({
   dimensions: { TableName: 'Keys' },
 });
 
+const usedUp = (what: string, code: string): HealthCheck => ({
+  check: `table ${what}`,
+  state: 'warn',
+  says: 'at most 80 of 100 units a second in the last 24 h',
+  fix:
+    'find the process that makes the calls, or aws service-quotas request-service-quota-increase ' +
+    `--service-code dynamodb --region us-west-2 --quota-code ${code}`,
+});
+
 it("checkTableQuota compares the use with the account's quota if the table has no limit of its own", async () => {
   const { inspector, asked } = inspectorOf(answered({ value: 100, metric: undefined }), answered(80));
-  const expected = (what: string, code: string): HealthCheck => ({
-    check: `table ${what}`,
-    state: 'warn',
-    says: 'at most 80 of 100 units a second in the last 24 h',
-    fix:
-      'find the process that makes the calls, or aws service-quotas request-service-quota-increase ' +
-      `--service-code dynamodb --region us-west-2 --quota-code ${code}`,
-  });
   expect(await tableQuota({ reads: undefined, writes: undefined }, inspector)).toEqual([
-    expected('reads', 'L-CF0CBE56'),
-    expected('writes', 'L-AB614373'),
+    usedUp('reads', 'L-CF0CBE56'),
+    usedUp('writes', 'L-AB614373'),
   ]);
   expect(asked).toEqual([
     { service: 'dynamodb', code: 'L-CF0CBE56' },

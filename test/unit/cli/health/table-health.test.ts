@@ -35,10 +35,13 @@ function inspectorOf({ described, recovery, expiry }: Answers): TableInspector {
   } as unknown as TableInspector;
 }
 
-/** Checks a table whose replica is in us-east-1. In each region, the used capacity differs. */
+/** The quotas of a region. The used capacity depends on the region. */
+async function openQuotas(region: string): Promise<QuotaInspector> {
+  return { peakRate: async () => answered(region === 'us-west-2' ? 1 : 2) } as unknown as QuotaInspector;
+}
+
+/** Checks a table whose replica is in us-east-1. */
 function healthOf(answers: Answers, replica: Answers = {}, regionSuffix?: string): Promise<TableHealth> {
-  const openQuotas = async (region: string): Promise<QuotaInspector> =>
-    ({ peakRate: async () => answered(region === 'us-west-2' ? 1 : 2) }) as unknown as QuotaInspector;
   const open = (region?: string): TableInspector => inspectorOf(region === 'us-east-1' ? replica : {});
   const place = { table: 'Keys', region: 'us-west-2' };
   return checkTable(inspectorOf(answers), { place, open, openQuotas, regionSuffix });
