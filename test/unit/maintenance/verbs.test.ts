@@ -1,8 +1,8 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { Session } from '../../../src/envelope/session.ts';
 import { encodeCompactRecord, encodeDataRowRecord } from '../../../src/index.ts';
-import type { Row } from '../../../src/maintenance/reencryption/rows.ts';
-import { VERBS, Verbs, type Verb, type VerbOptions } from '../../../src/maintenance/reencryption/verbs.ts';
+import type { ReadCell, Row } from '../../../src/maintenance/reencryption/rows.ts';
+import { keysOf, VERBS, Verbs, type Verb, type VerbOptions } from '../../../src/maintenance/reencryption/verbs.ts';
 import { KeyNaming } from '../../../src/records/ids.ts';
 import { errorOf, memoryService } from '../../support/fakes.ts';
 
@@ -11,12 +11,16 @@ const keyfold = memoryService(NAMES);
 
 afterEach(() => vi.restoreAllMocks());
 
-/** Applies a verb to a row with one cell. The run begins later, so that `reseal` changes a record that is new. */
-function apply(verb: Verb, text: string, partition?: string, changes: Partial<VerbOptions> = {}): Promise<unknown> {
+/** Applies a verb to a row with this cell and these other members. */
+function applyTo(verb: Verb, cell: ReadCell, members: Partial<Row> = {}, changes: Partial<VerbOptions> = {}) {
   const options = { verb, form: 'compact', plaintext: 'text', paths: undefined, ...changes } as const;
   const verbs = new Verbs(options, { keyfold, naming: new KeyNaming(NAMES), now: Date.now }, Date.now() + 60_000);
-  const row: Row = { id: '1', cells: new Map([['r', { kind: 'text', text }]]), partition, context: undefined };
-  return verbs.apply(row);
+  return verbs.apply({ id: '1', cells: new Map([['r', cell]]), partition: 'p', context: undefined, ...members });
+}
+
+/** Applies a verb to a row with one cell. The run begins later, so that `reseal` changes a record that is new. */
+function apply(verb: Verb, text: string, partition?: string, changes: Partial<VerbOptions> = {}): Promise<unknown> {
+  return applyTo(verb, { kind: 'text', text }, { partition }, changes);
 }
 
 /** A compact record of the partition `p`. */
@@ -102,5 +106,103 @@ describe('a record', () => {
         message: 'The field holds a record in an unknown form.',
       });
     }
+  });
+});
+
+const refused = (message: string): object => ({ code: 'InvalidRequest', message });
+
+describe('a cell that a verb cannot process', () => {
+  it.for(VERBS)('is refused if it cannot be read (%s)', async (verb) => {
+    expect(await errorOf(applyTo(verb, { kind: 'unreadable' }))).toMatchObject(refused('The field cannot be read.'));
+  });
+
+  it.for(['rewrap', 'reseal'] as const)('is refused if it holds no record (%s)', async (verb) => {
+    expect(await errorOf(apply(verb, 'x'))).toMatchObject(refused('The field holds no record.'));
+  });
+
+  it.for<[string, string, Partial<Row>, Partial<VerbOptions>]>([
+    ['No partition is named.', 'x', { partition: undefined }, {}],
+    ['The field holds no JSON document.', 'x', {}, { paths: ['$.a'] }],
+    ['The field is not padded standard base64.', 'a', {}, { plaintext: 'base64' }],
+    ['The field is not well-formed Unicode.', '\ud800', {}, {}],
+    ['The document is nested too deeply.', '['.repeat(5000), {}, {}],
+  ])('is refused as a plaintext: %s', async ([message, text, members, options]) => {
+    const error = await errorOf(applyTo('seal', { kind: 'text', text }, members, options));
+    expect(error).toMatchObject(refused(message));
+  });
+
+  it('is refused as sealed if its row has a context, but its record has none', async () => {
+    const cell = { kind: 'text', text: await recordOf('x') } as const;
+    expect(await errorOf(applyTo('seal', cell, { context: { id: '1' } }))).toMatchObject({
+      code: 'RecordUnreadable',
+      cause: new Error('it is not bound to any context'),
+    });
+  });
+
+  it('is refused by `open` if its payload is not UTF-8', async () => {
+    expect(await errorOf(apply('open', await recordOf(Buffer.alloc(4, 0xff))))).toMatchObject({
+      code: 'RecordUnreadable',
+      cause: new Error('the payload is not UTF-8'),
+    });
+  });
+});
+
+describe('a cell that needs no change', () => {
+  it.for([
+    ['open', 'a text', 'x'],
+    ['open', 'a document without records', '{"a":1}'],
+    ['rewrap', 'a document without records', '{"a":1}'],
+    ['reseal', 'a document without records', '{"a":1}'],
+  ] as const)('is not written (%s of %s)', async ([verb, , text]) => {
+    expect(await apply(verb, text)).toEqual({ cells: new Map(), keys: [] });
+  });
+
+  it.for(['rewrap', 'seal'] as const)('is not written, and its key is counted (%s of a record)', async (verb) => {
+    const record = await keyfold.session('p').encrypt(Buffer.from('x'));
+    const cell = { kind: 'text', text: encodeCompactRecord(record, 'bytes') ?? '' } as const;
+    expect(await applyTo(verb, cell)).toEqual({ cells: new Map(), keys: [record.key.parent] });
+  });
+});
+
+describe('a cell keeps its kind', () => {
+  it.for<[string, ReadCell, Partial<VerbOptions>, ReadCell]>([
+    ['text', { kind: 'text', text: 'é' }, {}, { kind: 'text', text: 'é' }],
+    ['base64', { kind: 'text', text: 'AP8=' }, { plaintext: 'base64' }, { kind: 'text', text: 'AP8=' }],
+    ['bytes', { kind: 'bytes', bytes: Buffer.from([0, 255]) }, {}, { kind: 'bytes', bytes: Buffer.from([0, 255]) }],
+    ['JSON', { kind: 'json', text: '{"a":1}' }, {}, { kind: 'json', text: '{"a":1}' }],
+  ])('if it is sealed and opened (%s)', async ([, cell, options, opened]) => {
+    const sealed = await applyTo('seal', cell, {}, options);
+    const record = sealed.cells.get('r') as ReadCell;
+    expect(record.kind).toBe(cell.kind === 'json' ? 'text' : cell.kind);
+    expect(sealed.keys).toEqual([{ id: '_IK_p_svc_prod', created: expect.any(Number) as number }]);
+    expect(await applyTo('open', record, {}, options)).toEqual({ cells: new Map([['r', opened]]), keys: [] });
+  });
+});
+
+const rowOf = (...cells: ReadCell[]): Row => ({
+  id: '1',
+  cells: new Map(cells.map((cell, i) => [`f${i}`, cell])),
+  partition: undefined,
+  context: undefined,
+});
+
+describe('the keys of a row that is quarantined', () => {
+  it('are those of its records, in cells and in documents', async () => {
+    const record = await keyfold.session('p').encrypt(Buffer.from('x'));
+    const text = encodeCompactRecord(record, 'bytes') ?? '';
+    const { parent } = record.key;
+    const document = JSON.stringify({ a: text, b: [text] });
+    const row = rowOf({ kind: 'text', text }, { kind: 'text', text: document }, { kind: 'text', text: 'x' });
+    expect(keysOf(row)).toEqual([parent, parent, parent]);
+    expect(keysOf(rowOf({ kind: 'text', text: document }), true)).toEqual([parent, parent]);
+  });
+
+  it('are unknown if a record cannot be parsed, or if a field may hide a record', async () => {
+    const hiding = { kind: 'text', text: JSON.stringify([` ${await recordOf('x')}`]) } as const;
+    expect(keysOf(rowOf({ kind: 'unreadable' }))).toBeUndefined();
+    expect(keysOf(rowOf({ kind: 'text', text: 'kf1.x' }))).toBeUndefined();
+    expect([keysOf(rowOf(hiding)), keysOf(rowOf(hiding), true)]).toEqual([[], undefined]);
+    const plain = rowOf({ kind: 'text', text: 'x' });
+    expect([keysOf(plain), keysOf(plain, true)]).toEqual([[], undefined]);
   });
 });

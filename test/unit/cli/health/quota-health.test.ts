@@ -28,7 +28,8 @@ it.for<[number | undefined, string, string]>([
   [undefined, 'ok', 'at most 0 of 10000'],
   [0.123_45, 'ok', 'at most 0.123 of 10000'],
   [99.94, 'ok', 'at most 99.9 of 10000'],
-  [100.4, 'ok', 'at most 100 of 10000'],
+  [123.4, 'ok', 'at most 123 of 10000'],
+  [1234.5, 'ok', 'at most 1235 of 10000'],
   [7999, 'ok', 'at most 7999 of 10000'],
   [8000, 'warn', 'at most 8000 of 10000'],
 ])('checkKmsQuota compares the rate %s with the quota: %s', async ([rate, state, says]) => {

@@ -1,0 +1,28 @@
+import { expect, it } from 'vitest';
+import { checkRun } from '../../../src/maintenance/reencryption/check-run.ts';
+import { KeyNaming } from '../../../src/records/ids.ts';
+
+const NAMING = new KeyNaming({ service: 'svc', product: 'prod' });
+const check = (...[options, paths]: [Parameters<typeof checkRun>[0], string[]?]) => checkRun(options, paths, NAMING);
+
+it.for<[string, Parameters<typeof check>]>([
+  ['an invalid partition', [{ partition: '' }]],
+  ['a context without entries', [{ context: {} }]],
+  ['a context without entries from the row', [{ contextFrom: {} }]],
+  ['a context with an empty name', [{ context: { a: 'b' }, contextFrom: { '': 'field' } }]],
+  ['a JSONPath with a mistake', [{}, ['$.a', 'b']]],
+])('checkRun refuses %s', ([, options]) => {
+  expect(() => check(...options)).toThrow(expect.objectContaining({ code: 'InvalidRequest' }));
+});
+
+it('checkRun names the wrong JSONPath', () => {
+  expect(() => check({}, ['$.a', 'b'])).toThrow(/^The list of JSONPaths is wrong: fields\[1\].*\.$/);
+});
+
+it.for<[string, Parameters<typeof check>]>([
+  ['no options', [{}]],
+  ['a partition and JSONPaths', [{ partition: 'p' }, ['$.a']]],
+  ['a context, a part of which is in the row', [{ context: { a: 'b' }, contextFrom: { c: 'field' } }]],
+])('checkRun accepts %s', ([, options]) => {
+  expect(check(...options)).toBeUndefined();
+});

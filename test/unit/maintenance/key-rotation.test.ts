@@ -1,0 +1,68 @@
+import { beforeEach, expect, it } from 'vitest';
+import type { EnvelopeKeyRecord } from '../../../src/index.ts';
+import { KeyRotation } from '../../../src/maintenance/key-rotation.ts';
+import { KeyNaming, type KeyId, type KeyMeta } from '../../../src/records/ids.ts';
+import { FakeDependencies, MINUTE_MS } from '../../support/fakes.ts';
+
+const NAMING = new KeyNaming({ service: 'svc', product: 'prod' });
+const SYSTEM = NAMING.systemKeyId;
+let world: FakeDependencies;
+let first: KeyMeta;
+
+beforeEach(async () => {
+  world = new FakeDependencies();
+  first = (await world.process().session('p').encrypt(Buffer.from('x'))).key.parent as KeyMeta;
+  world.clock.advance(MINUTE_MS);
+});
+
+function rotate(id: KeyId): Promise<KeyMeta | undefined> {
+  const { metastore, kms, clock } = world;
+  const options = { naming: NAMING, metastore, kms, policy: {}, keyRowProofs: 'verify' } as const;
+  return new KeyRotation({ ...options, now: clock.now }).rotate(id);
+}
+
+const seconds = (): number => Math.floor(world.clock.nowMs / 1000);
+const rowOf = ({ id, created }: KeyMeta): EnvelopeKeyRecord | undefined => world.metastore.rows.get(`${id} ${created}`);
+
+it('a rotation makes the next Intermediate Key under the System Key, and the next System Key', async () => {
+  const key = (await rotate(first.id)) as KeyMeta;
+  expect(key.id).toBe(first.id);
+  expect(key.created).toBeGreaterThan(first.created);
+  expect(key.created).toBeLessThanOrEqual(seconds());
+  expect(rowOf(key)).toMatchObject({ ...key, parent: { id: SYSTEM }, revoked: false });
+  const system = (await rotate(SYSTEM)) as KeyMeta;
+  expect(system.id).toBe(SYSTEM);
+  expect(world.metastore.latest(SYSTEM)?.created).toBe(system.created);
+  expect(world.metastore.ofKind('SK')).toHaveLength(2);
+  expect(world.metastore.ofKind('IK')).toHaveLength(2);
+});
+
+it('a rotation gives KMS and the metastore 30 seconds', async () => {
+  const deadlines = new Set<number>();
+  world.kms.interfere = (_, { atMs }) => void deadlines.add(atMs);
+  world.metastore.interfere = (_, { atMs }) => void deadlines.add(atMs);
+  await rotate(SYSTEM);
+  expect([...deadlines]).toEqual([world.clock.nowMs + 30_000]);
+});
+
+/** Adds a copy of the first key whose date is ahead of the clock. */
+function putAhead(aheadSeconds: number): number {
+  const created = (seconds() + aheadSeconds) as KeyMeta['created'];
+  const { proof: _, ...row } = rowOf(first) as EnvelopeKeyRecord;
+  world.metastore.rows.set(`${first.id} ${created}`, { ...row, created });
+  return created;
+}
+
+it('a rotation dates the next key after a latest key that is up to ten minutes ahead', async () => {
+  const ahead = putAhead(300);
+  const key = await rotate(first.id);
+  expect(key?.created).toBeGreaterThan(ahead);
+  expect(key?.created).toBeLessThanOrEqual(ahead + 60);
+});
+
+it('a rotation ignores a latest key that is dated further ahead, because no process seals under it', async () => {
+  putAhead(3600);
+  const key = await rotate(first.id);
+  expect(key?.created).toBeGreaterThan(first.created);
+  expect(key?.created).toBeLessThanOrEqual(seconds());
+});
