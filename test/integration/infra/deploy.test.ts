@@ -93,6 +93,192 @@ it.for([
   expect(outcome).toMatchObject({ code: 1, said: 'name what to deploy: keys, table, roles or app\n', calls: [] });
 });
 
+/** A run's exit code and lines, and each of its calls in a line, without the options that other tests check. */
+function transcriptOf({ code, said, calls }: Outcome): object {
+  const lines = calls.map(({ name, args }) => {
+    const [, region, ...rest] = args[2] === '--output' ? args.toSpliced(2, 3) : ['', '', ...args];
+    const shown = rest.filter((word) => !/^(?:AWS|OSLS|SLS)_|^[[{]/.test(word));
+    return withoutPlaces([name, region, ...shown].filter((word) => word !== '').join(' '));
+  });
+  return { code, said: said.split('\n'), calls: lines };
+}
+
+/** A call without the folder of the repository, and without the number in the name of its change set. */
+function withoutPlaces(call: string): string {
+  return call
+    .replaceAll(/keyfold-\d{13}/g, 'CHANGE_SET')
+    .replaceAll(/(?:file:\/\/)?\/\S*\/(?=infra\/|\.keyfold\/)/g, '')
+    .replace(/ --capabilities .*/, '');
+}
+
+describe('a whole run', () => {
+  const prefix = 'stand-in';
+  const regions = ['us-west-2'];
+  afterEach(() => rm(packageFolder({ prefix }, '.'), { recursive: true, force: true }));
+
+  it('of deploy:keys makes these calls for a new stack and for a rolled-back stack', async () => {
+    const outcome = await cli.deploy(['keys', '--yes'], {
+      ...changes(['Add', 'AWS::KMS::Key']),
+      'cloudformation describe-stacks': [
+        'Stack with id keyfold-keys does not exist',
+        { Stacks: [{ StackId: 'the-id', StackStatus: 'ROLLBACK_COMPLETE' }] },
+      ],
+      'cloudformation list-stack-resources': { StackResourceSummaries: [] },
+    });
+    expect(transcriptOf(outcome)).toMatchInlineSnapshot(`
+      {
+        "calls": [
+          "sts get-caller-identity us-west-2",
+          "cloudformation describe-stacks us-west-2 --stack-name keyfold-keys",
+          "cloudformation create-change-set us-west-2 --stack-name keyfold-keys --change-set-name CHANGE_SET --change-set-type CREATE --template-body infra/keys.yml",
+          "cloudformation wait us-west-2 change-set-create-complete --stack-name keyfold-keys --change-set-name CHANGE_SET",
+          "cloudformation describe-change-set us-west-2 --stack-name keyfold-keys --change-set-name CHANGE_SET",
+          "cloudformation execute-change-set us-west-2 --stack-name keyfold-keys --change-set-name CHANGE_SET --client-request-token CHANGE_SET",
+          "cloudformation wait us-west-2 stack-create-complete --stack-name keyfold-keys",
+          "cloudformation update-termination-protection us-west-2 --stack-name keyfold-keys --enable-termination-protection",
+          "cloudformation set-stack-policy us-west-2 --stack-name keyfold-keys --stack-policy-body",
+          "cloudformation describe-stacks us-east-1 --stack-name keyfold-keys",
+          "cloudformation list-stack-resources us-east-1 --stack-name the-id",
+          "cloudformation delete-stack us-east-1 --stack-name the-id",
+          "cloudformation wait us-east-1 stack-delete-complete --stack-name the-id",
+          "cloudformation create-change-set us-east-1 --stack-name keyfold-keys --change-set-name CHANGE_SET --change-set-type CREATE --template-body infra/keys.yml",
+          "cloudformation wait us-east-1 change-set-create-complete --stack-name keyfold-keys --change-set-name CHANGE_SET",
+          "cloudformation describe-change-set us-east-1 --stack-name keyfold-keys --change-set-name CHANGE_SET",
+          "cloudformation execute-change-set us-east-1 --stack-name keyfold-keys --change-set-name CHANGE_SET --client-request-token CHANGE_SET",
+          "cloudformation wait us-east-1 stack-create-complete --stack-name keyfold-keys",
+          "cloudformation update-termination-protection us-east-1 --stack-name keyfold-keys --enable-termination-protection",
+          "cloudformation set-stack-policy us-east-1 --stack-name keyfold-keys --stack-policy-body",
+        ],
+        "code": 0,
+        "said": [
+          "keyfold-keys in us-west-2:",
+          "  Add It (AWS::KMS::Key)",
+          "keyfold-keys in us-west-2: done",
+          "keyfold-keys in us-east-1: could not be made, is empty, and is deleted first",
+          "keyfold-keys in us-east-1:",
+          "  Add It (AWS::KMS::Key)",
+          "keyfold-keys in us-east-1: done",
+          "",
+        ],
+      }
+    `);
+  });
+
+  it('of deploy:table without --yes makes these calls', async () => {
+    const set = changes(['Modify', 'AWS::DynamoDB::GlobalTable', 'False']);
+    const outcome = await cli.deploy(['table'], { ...stackIn('UPDATE_COMPLETE'), ...set });
+    expect(transcriptOf(outcome)).toMatchInlineSnapshot(`
+      {
+        "calls": [
+          "sts get-caller-identity us-west-2",
+          "cloudformation describe-stacks us-west-2 --stack-name keyfold-table",
+          "cloudformation describe-stacks us-west-2 --stack-name keyfold-table",
+          "cloudformation create-change-set us-west-2 --stack-name keyfold-table --change-set-name CHANGE_SET --change-set-type UPDATE --template-body infra/table.yml",
+          "cloudformation wait us-west-2 change-set-create-complete --stack-name keyfold-table --change-set-name CHANGE_SET",
+          "cloudformation describe-change-set us-west-2 --stack-name keyfold-table --change-set-name CHANGE_SET",
+          "cloudformation delete-change-set us-west-2 --stack-name keyfold-table --change-set-name CHANGE_SET",
+        ],
+        "code": 0,
+        "said": [
+          "keyfold-table in us-west-2:",
+          "  Modify It (AWS::DynamoDB::GlobalTable)",
+          "Nothing was changed. The same with -- --yes does it.",
+          "",
+        ],
+      }
+    `);
+  });
+
+  it('of deploy:roles makes these calls if CloudFormation fails', async () => {
+    const outcome = await cli.deploy(['roles', '--yes'], {
+      ...stackIn('UPDATE_COMPLETE'),
+      ...changes(['Modify', 'AWS::IAM::Role', 'False']),
+      'cloudformation get-template': {},
+      'stack-update-complete': 'Waiter StackUpdateComplete failed',
+      'cloudformation describe-stack-events': { StackEvents: [event('ApiRole', 'UPDATE_FAILED', 'it is so')] },
+    });
+    expect(transcriptOf(outcome)).toMatchInlineSnapshot(`
+      {
+        "calls": [
+          "sts get-caller-identity us-west-2",
+          "cloudformation get-template us-west-2 --stack-name keyfold-app",
+          "cloudformation describe-stacks us-west-2 --stack-name keyfold-roles",
+          "cloudformation create-change-set us-west-2 --stack-name keyfold-roles --change-set-name CHANGE_SET --change-set-type UPDATE --template-body infra/roles.yml",
+          "cloudformation wait us-west-2 change-set-create-complete --stack-name keyfold-roles --change-set-name CHANGE_SET",
+          "cloudformation describe-change-set us-west-2 --stack-name keyfold-roles --change-set-name CHANGE_SET",
+          "cloudformation execute-change-set us-west-2 --stack-name keyfold-roles --change-set-name CHANGE_SET --client-request-token CHANGE_SET",
+          "cloudformation wait us-west-2 stack-update-complete --stack-name keyfold-roles",
+          "cloudformation describe-stack-events us-west-2 --stack-name keyfold-roles",
+        ],
+        "code": 1,
+        "said": [
+          "keyfold-roles in us-west-2:",
+          "  Modify It (AWS::IAM::Role)",
+          "keyfold-roles in us-west-2 failed: ApiRole: it is so",
+          "",
+        ],
+      }
+    `);
+  });
+
+  it('of deploy makes these calls', async () => {
+    const key = { id: '_SK_orders_shop_us-west-2', created: 1_790_000_000, state: 'valid' };
+    const outcome = await cli.deploy(
+      ['app', '--yes'],
+      {
+        'cloudformation describe-stacks': { Stacks: [{ StackId: 'the-id', StackStatus: 'REVIEW_IN_PROGRESS' }] },
+        'cloudformation list-stack-resources': { StackResourceSummaries: [] },
+        'cloudformation get-template': {},
+        'osls package': { Resources: { It: { Type: 'AWS::SNS::Topic' } } },
+        'osls deploy': {},
+        'lambda invoke': invoked({ systemKeys: [{ ...key, regions: [{ region: 'us-west-2', opens: true }] }] }),
+      },
+      { prefix, regions },
+    );
+    expect(transcriptOf(outcome)).toMatchInlineSnapshot(`
+      {
+        "calls": [
+          "sts get-caller-identity us-west-2",
+          "osls package --package .keyfold/app/stand-in/us-west-2 --region us-west-2",
+          "cloudformation describe-stacks us-west-2 --stack-name stand-in-app",
+          "cloudformation list-stack-resources us-west-2 --stack-name the-id",
+          "cloudformation delete-stack us-west-2 --stack-name the-id",
+          "cloudformation wait us-west-2 stack-delete-complete --stack-name the-id",
+          "cloudformation get-template us-west-2 --stack-name stand-in-app",
+          "configure export-credentials us-west-2 --format process",
+          "osls deploy --package .keyfold/app/stand-in/us-west-2 --region us-west-2",
+          "lambda invoke us-west-2 --cli-read-timeout 0 --function-name stand-in-maintenance .keyfold/app/stand-in/us-west-2/maintenance.json",
+        ],
+        "code": 0,
+        "said": [
+          "stand-in-app in us-west-2: could not be made, is empty, and is deleted first",
+          "stand-in-app in us-west-2: beside the functions' code",
+          "  Add It (AWS::SNS::Topic)",
+          "stand-in-app in us-west-2: done, and every region opens every System Key",
+          "",
+        ],
+      }
+    `);
+  });
+
+  it('with --help only describes the commands', async () => {
+    expect(transcriptOf(await cli.deploy(['keys', '--yes', '--help'], {}))).toMatchInlineSnapshot(`
+      {
+        "calls": [],
+        "code": 0,
+        "said": [
+          "npm run deploy:keys|deploy:table|deploy:roles|deploy -- [options]",
+          "Shows what would change in the stacks that deploy.yml describes.",
+          "",
+          "  --yes            makes these changes",
+          "  --region REGION  deploys only the stack of this region",
+          "",
+        ],
+      }
+    `);
+  });
+});
+
 describe('the change set', () => {
   it.for([
     ['keys', 'keyfold-keys'],
@@ -1477,9 +1663,23 @@ it('a package names its account, its region and the parameters of the roles stac
   await describePackage(deployment, 'us-east-1', folder);
   const described = JSON.parse(await readFile(join(folder, 'stacks.json'), 'utf8')) as unknown;
   await rm(folder, { recursive: true });
-  expect(described).toMatchObject({
+  expect(described).toEqual({
     account: '111122223333',
     region: 'us-east-1',
-    roles: { FunctionPrefix: 'keyfold', KeyName: 'keyfold', KeyRegions: 'us-east-1', TableName: 'EncryptionKey' },
+    roles: {
+      FunctionPrefix: 'keyfold',
+      KeyName: 'keyfold',
+      KeyRegions: 'us-east-1',
+      TableName: 'EncryptionKey',
+      TableKeyName: '',
+      Service: 'orders',
+      Product: 'shop',
+      InputQueueName: 'keyfold-input',
+      OutputQueueName: 'keyfold-output',
+      DeadLetterQueueName: 'keyfold-dead-letters',
+      Tracing: 'false',
+      InVpc: 'false',
+      PermissionsBoundaryArn: '',
+    },
   });
 });
