@@ -6,12 +6,21 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } 
 import { startDynamoDb, type LocalDynamoDb } from '../../../local/dynamodb.ts';
 import { functionEnvironment } from '../../../local/function-environment.ts';
 import { startKmsEmulator, type KmsEmulator } from '../../../emulators/kms/kms-emulator.ts';
-import { buildApi, buildInvoke, buildMaintenance, buildQueue } from '../../../src/container.ts';
+import {
+  buildApi,
+  buildInvoke,
+  buildMaintenance,
+  buildQueue,
+  buildReencrypt,
+  operatorAdapters,
+} from '../../../src/container.ts';
+import { readConfig } from '../../../src/config/read-config.ts';
 import { SessionFactory } from '../../../src/index.ts';
 import { SqsQueues } from '../../../src/sqs/sqs-queues.ts';
 import type { MaintenanceTelemetry, Telemetry } from '../../../src/doors/telemetry.ts';
 import { codeOf } from '../../support/fakes.ts';
 import { captureOutput } from '../../support/http-door.ts';
+import { startStub } from '../../support/stub-server.ts';
 import { StubVault } from '../../support/stub-vault.ts';
 
 const WEST = 'arn:aws:kms:us-west-2:111122223333:alias/keyfold';
@@ -66,6 +75,17 @@ describe('telemetry', () => {
     const { key } = await keyfold.session('p').encrypt(Buffer.from('x'));
     expect(key.parent.id).toBe('_IK_p_service_product');
     expect(key.parent.created % 60).toBe(0);
+    expect(told()).toEqual(['attempted', 'cacheUsed', 'keyCreated', 'metastoreCalled']);
+    expect(now).toBe(Date.now);
+  });
+
+  it('receives the key, KMS and table events of a worker, which needs no context', async () => {
+    set({ KEYFOLD_SERVICE: 'reencrypted', KEYFOLD_REQUIRE_CONTEXT: 'always' });
+    const { keyfold, naming, telemetry, now } = await buildReencrypt();
+    const told = toldTo(telemetry as Telemetry);
+    const { key } = await keyfold.session('p').encrypt(Buffer.from('x'));
+    expect(key.parent.id).toBe('_IK_p_reencrypted_product');
+    expect(naming.systemKeyId).toBe('_SK_reencrypted_product');
     expect(told()).toEqual(['attempted', 'cacheUsed', 'keyCreated', 'metastoreCalled']);
     expect(now).toBe(Date.now);
   });
@@ -194,6 +214,27 @@ describe('a function', () => {
     expect(config.serves.operations).toEqual(['encrypt-fields']);
   });
 
+  it('for a queue sends its results to the host of the queue URL if this host is not of AWS', async () => {
+    const stub = await startStub({ status: 200, body: '{"Successful":[{"Id":"0"}]}' });
+    withStaticKey();
+    const outputUrl = `${stub.url}/111122223333/out`;
+    set({ KEYFOLD_OUTPUT_QUEUE_URL: outputUrl, KEYFOLD_DEAD_LETTER_QUEUE_URL: `${stub.url}/111122223333/dead` });
+    const { queues } = await buildQueue();
+    const message = { body: 'x', attributes: {} };
+    expect(await queues.send(outputUrl, [message], new AbortController().signal)).toEqual([undefined]);
+    await stub.stop();
+    expect(stub.requests.map(({ body }) => JSON.parse(body) as object)).toMatchObject([{ QueueUrl: outputUrl }]);
+  });
+
+  it('seals without a context only if the settings allow it', async () => {
+    withStaticKey();
+    set({ KEYFOLD_REQUIRE_CONTEXT: 'always' });
+    const { keyfold } = await buildApi();
+    expect(await codeOf(keyfold.session('p').encrypt(Buffer.from('x')))).toBe('ContextRequired');
+    const sessions = await operatorAdapters.openSessions(readConfig(process.env));
+    expect(await codeOf(sessions.session('p').encrypt(Buffer.from('x')))).toBe('MetastoreUnavailable');
+  });
+
   it('for a queue does not start without an output queue', async () => {
     withStaticKey();
     await expect(buildQueue()).rejects.toThrow('KEYFOLD_OUTPUT_QUEUE_URL');
@@ -209,4 +250,49 @@ describe('a function', () => {
     set({ KEYFOLD_DEADLINE_MARGIN_MS: '1234' });
     expect((await buildMaintenance()).deadlineMarginMs).toBe(1234);
   });
+});
+
+it('a worker reads and quarantines the rows that its event names, in the region and at the endpoint of the key table', async () => {
+  const stub = await startStub(({ headers }) => {
+    const [, call] = String(headers['x-amz-target']).split('.');
+    const Table = { TableArn: 'arn', KeySchema: [{ AttributeName: 'id' }] };
+    const Items = [{ id: { S: '1' }, card: { S: 'x' }, tenant: { S: 'p' }, owner: { S: 'ann' } }];
+    return { status: 200, body: JSON.stringify(call === 'Scan' ? { Items } : { Table }) };
+  });
+  withStaticKey();
+  set({ KEYFOLD_DYNAMODB_ENDPOINT: stub.url, KEYFOLD_DYNAMODB_REGION: 'eu-west-1' });
+  const { openRows, openQuarantine } = await buildReencrypt();
+  const event = {
+    table: 'Customers',
+    quarantineTable: 'Quarantine',
+    run: 'run-1',
+    startedAt: '2026-11-28T18:00:00.000Z',
+    fields: ['card'],
+    verb: 'open',
+    form: 'compact',
+    plaintext: 'text',
+    segment: 3,
+    segments: 8,
+  } as const;
+  const rowsOf = async (names: object): Promise<unknown[]> => {
+    const rows: unknown[] = [];
+    for await (const page of openRows({ ...event, ...names }).pages(undefined)) {
+      rows.push(...page.map(({ partition, context }) => ({ partition, context })));
+    }
+    return rows;
+  };
+  const named = { partitionField: 'tenant', context: { table: 'users' }, contextFrom: { user: 'owner' } };
+  expect(await rowsOf(named)).toEqual([{ partition: 'p', context: { table: 'users', user: 'ann' } }]);
+  expect(await rowsOf({ partition: 'q' })).toEqual([{ partition: 'q', context: undefined }]);
+  await openQuarantine(event)({ row: '1', code: 'RecordUnreadable' });
+  await stub.stop();
+  const sent = stub.requests.map(({ body }) => JSON.parse(body) as object);
+  expect(sent[1]).toMatchObject({
+    TableName: 'Customers',
+    Segment: 3,
+    TotalSegments: 8,
+    ExpressionAttributeNames: { '#f0': 'id', '#f1': 'card', '#f2': 'tenant', '#f3': 'owner' },
+  });
+  expect(sent.at(-1)).toMatchObject({ TableName: 'Quarantine', Item: { Run: { S: 'run-1' }, Key: { S: '1' } } });
+  for (const { headers } of stub.requests) expect(headers['authorization']).toContain('/eu-west-1/dynamodb/');
 });
