@@ -2,6 +2,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { DynamoDBClient, UpdateItemCommand } from '@aws-sdk/client-dynamodb';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { startDynamoDb, type LocalDynamoDb } from '../../../local/dynamodb.ts';
 import { functionEnvironment } from '../../../local/function-environment.ts';
@@ -15,6 +16,7 @@ import {
   operatorAdapters,
 } from '../../../src/container.ts';
 import { readConfig } from '../../../src/config/read-config.ts';
+import type { ReencryptEvent } from '../../../src/config/reencrypt-event.ts';
 import { SessionFactory } from '../../../src/index.ts';
 import { SqsQueues } from '../../../src/sqs/sqs-queues.ts';
 import type { MaintenanceTelemetry, Telemetry } from '../../../src/doors/telemetry.ts';
@@ -88,6 +90,19 @@ describe('telemetry', () => {
     expect(naming.systemKeyId).toBe('_SK_reencrypted_product');
     expect(told()).toEqual(['attempted', 'cacheUsed', 'keyCreated', 'metastoreCalled']);
     expect(now).toBe(Date.now);
+  });
+
+  it('opens no record of a key row without a proof for a worker whose settings require proofs', async () => {
+    set({ KEYFOLD_SERVICE: 'proven', KEYFOLD_KEY_ROW_PROOFS: 'require' });
+    const record = await (await buildReencrypt()).keyfold.session('p').encrypt(Buffer.from('x'));
+    const { id, created } = record.key.parent;
+    const client = new DynamoDBClient({ endpoint: dynamoDb.endpoint });
+    const Key = { Id: { S: id }, Created: { N: String(created) } };
+    const change = { TableName: 'EncryptionKey', Key, UpdateExpression: 'REMOVE Proof' };
+    await client.send(new UpdateItemCommand(change));
+    client.destroy();
+    const { keyfold } = await buildReencrypt();
+    expect(await codeOf(keyfold.session('p').decrypt(record))).toBe('KeyRowUnreadable');
   });
 
   it('receives the key, KMS and table events of maintenance', async () => {
@@ -261,8 +276,8 @@ it('a worker reads and quarantines the rows that its event names, in the region 
   });
   withStaticKey();
   set({ KEYFOLD_DYNAMODB_ENDPOINT: stub.url, KEYFOLD_DYNAMODB_REGION: 'eu-west-1' });
-  const { openRows, openQuarantine } = await buildReencrypt();
-  const event = {
+  const worker = await buildReencrypt();
+  const event: ReencryptEvent = {
     table: 'Customers',
     quarantineTable: 'Quarantine',
     run: 'run-1',
@@ -273,10 +288,10 @@ it('a worker reads and quarantines the rows that its event names, in the region 
     plaintext: 'text',
     segment: 3,
     segments: 8,
-  } as const;
+  };
   const rowsOf = async (names: object): Promise<unknown[]> => {
     const rows: unknown[] = [];
-    for await (const page of openRows({ ...event, ...names }).pages(undefined)) {
+    for await (const page of worker.openRows({ ...event, ...names }).pages(undefined)) {
       rows.push(...page.map(({ partition, context }) => ({ partition, context })));
     }
     return rows;
@@ -284,7 +299,7 @@ it('a worker reads and quarantines the rows that its event names, in the region 
   const named = { partitionField: 'tenant', context: { table: 'users' }, contextFrom: { user: 'owner' } };
   expect(await rowsOf(named)).toEqual([{ partition: 'p', context: { table: 'users', user: 'ann' } }]);
   expect(await rowsOf({ partition: 'q' })).toEqual([{ partition: 'q', context: undefined }]);
-  await openQuarantine(event)({ row: '1', code: 'RecordUnreadable' });
+  await worker.openQuarantine(event)({ row: '1', code: 'RecordUnreadable' });
   await stub.stop();
   const sent = stub.requests.map(({ body }) => JSON.parse(body) as object);
   expect(sent[1]).toMatchObject({

@@ -85,6 +85,15 @@ describe('SqsQueues.send', () => {
     ]);
   });
 
+  it('sends nothing after its signal has aborted', async () => {
+    answer = (call) => taken(call);
+    const url = `${endpoint}/111122223333/out`;
+    expect(await new SqsQueues().send(url, messages('a'), AbortSignal.abort())).toEqual([
+      { errorName: 'AbortError', isTransient: false },
+    ]);
+    expect(calls).toEqual([]);
+  });
+
   it('reports for each message whether SQS accepted it and, if not, whether the error is transient', async () => {
     answer = (call) =>
       taken(call, [
@@ -198,8 +207,22 @@ describe('SqsQueues.changeVisibility', () => {
     ]);
     expect(calls[0]?.input).toEqual({ QueueName: 'keyfold-input', QueueOwnerAWSAccountId: '111122223333' });
     expect(calls.slice(1).map(({ input }) => input.Entries?.length)).toEqual([10, 10, 1, 1]);
+    for (const { input } of calls.slice(1))
+      expect(input).toHaveProperty('QueueUrl', `${endpoint}/111122223333/keyfold-input`);
     const entries = calls.slice(1, 4).flatMap(({ input }) => input.Entries ?? []);
     expect(entries).toEqual(some.map((_, i) => ({ Id: String(i % 10), ReceiptHandle: `h${i}`, VisibilityTimeout: i })));
+  });
+
+  it('makes no call after its signal has aborted', async () => {
+    answer = () => ({ body: { QueueUrl: `${endpoint}/111122223333/keyfold-input` } });
+    const some = [{ receiptHandle: 'h', delaySeconds: 5 }];
+    const queues = new SqsQueues();
+    expect(await queues.changeVisibility(ARN, some, AbortSignal.abort())).toEqual(['AbortError']);
+    expect(calls).toEqual([]);
+    await queues.changeVisibility(ARN, some, neverAborted);
+    calls = [];
+    expect(await queues.changeVisibility(ARN, some, AbortSignal.abort())).toEqual(['AbortError']);
+    expect(calls).toEqual([]);
   });
 
   it('makes at most ten calls at a time', async () => {
