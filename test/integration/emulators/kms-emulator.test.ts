@@ -426,6 +426,9 @@ describe('KMS emulator: keys', () => {
     for (let i = 0; i < 26; i += 1)
       outcomes.push(await nameOf(kms.send(new RotateKeyOnDemandCommand({ KeyId: keyArn }))));
     expect(outcomes.indexOf('LimitExceededException')).toBe(25);
+    await expect(kms.send(new RotateKeyOnDemandCommand({ KeyId: keyArn }))).rejects.toThrow(
+      /^A key is rotated on demand at most 25 times$/,
+    );
   });
 
   it('a key is not rotated while its deletion is pending, but is rotated again after the deletion is cancelled', async () => {
@@ -442,12 +445,20 @@ describe('KMS emulator: keys', () => {
   it('a key can have an empty description', async () => {
     const { KeyMetadata } = await kms.send(new CreateKeyCommand({ Description: '' }));
     expect(KeyMetadata?.Description).toBe('');
+    const { KeyMetadata: ensured } = await kms.send(new DescribeKeyCommand({ KeyId: keyArn }));
+    expect(ensured?.Description).toBe('made by keyfold');
   });
 
   it('a key no longer exists after its deletion date', async () => {
-    await kms.send(new ScheduleKeyDeletionCommand({ KeyId: keyArn, PendingWindowInDays: 7 }));
-    vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 8 * 86_400_000 });
+    const { CiphertextBlob } = await kms.send(encrypt(Buffer.from('x')));
+    const { DeletionDate } = await kms.send(new ScheduleKeyDeletionCommand({ KeyId: keyArn, PendingWindowInDays: 7 }));
+    vi.useFakeTimers({ toFake: ['Date'], now: (DeletionDate?.getTime() ?? 0) - 1 });
+    const decrypt = new DecryptCommand({ CiphertextBlob });
+    expect(await nameOf(kms.send(decrypt))).toBe('KMSInvalidStateException');
+    vi.setSystemTime(DeletionDate ?? 0);
+    expect(await nameOf(kms.send(decrypt))).toBe('AccessDeniedException');
     expect(await nameOf(kms.send(new CancelKeyDeletionCommand({ KeyId: keyArn })))).toBe('NotFoundException');
+    expect(emulator.describe()).toMatchObject([{ region: REGION, keys: [] }]);
     vi.useRealTimers();
   });
 
@@ -588,7 +599,10 @@ describe('KMS emulator: data file', () => {
     const kept = await startKmsEmulator({ dataFile: join(folder, 'sub', 'kms.json') });
     const create = (): Promise<string> => nameOf(client(REGION, 'local', kept.endpoint).send(new CreateKeyCommand({})));
     try {
-      expect(await create()).not.toBe('no error');
+      const printed = vi.spyOn(console, 'error').mockReturnValue();
+      expect(await create()).toBe('KMSInternalException');
+      expect(printed.mock.lastCall).toMatchObject([{ code: 'ENOENT' }]);
+      printed.mockRestore();
       await mkdir(join(folder, 'sub'));
       expect(await create()).toBe('no error');
     } finally {
@@ -660,6 +674,20 @@ describe('KMS emulator: faults', () => {
     emulator.clearFaults();
     const { regions } = (await (await control('/regions')).json()) as { regions: { keys: object[] }[] };
     expect(regions[0]?.keys).toHaveLength(1);
+  });
+
+  it('the faults "throttle" and "garbage" have fixed responses', async () => {
+    const answers: unknown[] = [];
+    for (const fault of [{ kind: 'throttle', perSecond: 0 }, { kind: 'garbage' }] as const) {
+      emulator.setFault(REGION, fault);
+      const answer = await call('TrentService.ListAliases', '{}');
+      answers.push([answer.status, answer.headers.get('content-type'), await answer.text()]);
+    }
+    const type = 'application/x-amz-json-1.1';
+    expect(answers).toEqual([
+      [400, type, '{"__type":"ThrottlingException","message":"Rate exceeded"}'],
+      [200, type, '<html>not KMS</html>'],
+    ]);
   });
 
   it('the fault "throttle" lets some calls through, and refuses the rest', async () => {

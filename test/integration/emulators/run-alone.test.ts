@@ -10,20 +10,25 @@ const region = 'us-west-2';
 const credentials = { accessKeyId: 'local', secretAccessKey: 'x' };
 
 it.for([
-  ['kms', (endpoint: string) => new KMSClient({ endpoint, region, credentials }).send(new CreateKeyCommand({}))],
+  [
+    'kms',
+    'SIGINT',
+    (endpoint: string) => new KMSClient({ endpoint, region, credentials }).send(new CreateKeyCommand({})),
+  ],
   [
     'sqs',
+    'SIGTERM',
     (endpoint: string) =>
       new SQSClient({ endpoint, region, credentials }).send(new CreateQueueCommand({ QueueName: 'q' })),
   ],
 ] as const)(
-  'emulators/%s/main.ts prints its endpoint, responds to a call, and exits on SIGTERM',
-  async ([name, call]) => {
+  'emulators/%s/main.ts prints its endpoint, responds to a call, and exits on %s',
+  async ([name, signal, call]) => {
     const file = join(import.meta.dirname, '..', '..', '..', 'emulators', name, 'main.ts');
     const child = spawn(process.execPath, [file, '--port', '0'], { stdio: ['ignore', 'pipe', 'inherit'] });
     const ended = once(child, 'exit');
     const [printed] = (await once(child.stdout, 'data')) as [Buffer];
-    const answer = await call(printed.toString().trim()).finally(() => child.kill('SIGTERM'));
+    const answer = await call(printed.toString().trim()).finally(() => child.kill(signal));
     expect(answer.$metadata.httpStatusCode).toBe(200);
     expect(await ended).toEqual([0, null]);
   },

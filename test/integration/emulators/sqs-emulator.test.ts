@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { once } from 'node:events';
 import { request, type IncomingMessage, type ServerResponse } from 'node:http';
+import { text as textOf } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
   ChangeMessageVisibilityBatchCommand,
@@ -57,6 +58,14 @@ async function nameOf(work: Promise<unknown>): Promise<string> {
   return work.then(
     () => 'no error',
     (error: unknown) => (error as Error).name,
+  );
+}
+
+/** The name and the message of the error with which a call fails. */
+async function faultIn(work: Promise<unknown>): Promise<string> {
+  return work.then(
+    () => 'no error',
+    (error: unknown) => `${(error as Error).name}: ${(error as Error).message}`,
   );
 }
 
@@ -283,9 +292,16 @@ describe('SQS emulator: queues', () => {
   });
 
   it('a message is dropped when it is older than MessageRetentionPeriod', async () => {
-    const QueueUrl = queue({ MessageRetentionPeriod: '60' });
-    await send(QueueUrl);
-    vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 61_000 });
+    const [QueueUrl, counted] = [queue({ MessageRetentionPeriod: '60' }), queue({ MessageRetentionPeriod: '60' })];
+    const sentMs = Date.now();
+    vi.useFakeTimers({ toFake: ['Date'], now: sentMs });
+    for (const url of [QueueUrl, counted]) await send(url);
+    const all = new GetQueueAttributesCommand({ QueueUrl: counted, AttributeNames: ['All'] });
+    const count = async (): Promise<unknown> => (await client.send(all)).Attributes?.ApproximateNumberOfMessages;
+    vi.setSystemTime(sentMs + 60_000);
+    expect(await count()).toBe('1');
+    vi.setSystemTime(sentMs + 60_001);
+    expect(await count()).toBe('0');
     expect((await client.send(new ReceiveMessageCommand({ QueueUrl }))).Messages).toBeUndefined();
     vi.useRealTimers();
   });
@@ -691,14 +707,14 @@ describe('SQS emulator: messages', () => {
 
   it('a FIFO queue deletes no message whose visibility timeout has ended, but a standard queue does', async () => {
     for (const [fifo, outcome] of [
-      [true, 'InvalidParameterValue'],
+      [true, 'InvalidParameterValue: The receipt handle has expired.'],
       [false, 'no error'],
     ] as const) {
       const QueueUrl = queue({ VisibilityTimeout: '0' }, fifo);
       await send(QueueUrl, fifo ? { MessageGroupId: 'g', MessageDeduplicationId: 'd' } : {});
       const { Messages: [message] = [] } = await client.send(new ReceiveMessageCommand({ QueueUrl }));
       const command = new DeleteMessageCommand({ QueueUrl, ReceiptHandle: message?.ReceiptHandle });
-      expect(await nameOf(client.send(command))).toBe(outcome);
+      expect(await faultIn(client.send(command))).toBe(outcome);
     }
   });
 
@@ -739,16 +755,18 @@ describe('SQS emulator: messages', () => {
     const receive = async (): Promise<string | undefined> =>
       (await client.send(new ReceiveMessageCommand({ QueueUrl }))).Messages?.[0]?.ReceiptHandle;
     const hide = (ReceiptHandle: string | undefined, VisibilityTimeout: number): Promise<string> =>
-      nameOf(client.send(new ChangeMessageVisibilityCommand({ QueueUrl, ReceiptHandle, VisibilityTimeout })));
+      faultIn(client.send(new ChangeMessageVisibilityCommand({ QueueUrl, ReceiptHandle, VisibilityTimeout })));
+    const unavailable =
+      'InvalidParameterValue: The message does not exist or is not available for a change of its visibility timeout.';
     const first = await receive();
     expect(await hide(first, 0)).toBe('no error');
-    expect(await hide(first, 5)).toBe('MessageNotInflight');
+    expect(await hide(first, 5)).toBe('MessageNotInflight: The message is not in flight.');
     const second = await receive();
-    expect(await hide(first, 5)).toBe('InvalidParameterValue');
+    expect(await hide(first, 5)).toBe(unavailable);
     expect(await hide(second, 5)).toBe('no error');
     await client.send(new DeleteMessageCommand({ QueueUrl, ReceiptHandle: second }));
-    for (const handle of [first, second]) expect(await hide(handle, 5)).toBe('InvalidParameterValue');
-    expect(await hide('x', 5)).toBe('ReceiptHandleIsInvalid');
+    for (const handle of [first, second]) expect(await hide(handle, 5)).toBe(unavailable);
+    expect(await hide('x', 5)).toBe('ReceiptHandleIsInvalid: The input receipt handle is invalid.');
   });
 
   it('ChangeMessageVisibility hides a message for at most 12 hours after it was received', async () => {
@@ -757,13 +775,15 @@ describe('SQS emulator: messages', () => {
     const command = new ReceiveMessageCommand({ QueueUrl, VisibilityTimeout: 43_200 });
     const { Messages: [message] = [] } = await client.send(command);
     const hide = (VisibilityTimeout: number): Promise<string> =>
-      nameOf(
+      faultIn(
         client.send(
           new ChangeMessageVisibilityCommand({ QueueUrl, ReceiptHandle: message?.ReceiptHandle, VisibilityTimeout }),
         ),
       );
     vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 3_600_000 });
-    expect(await hide(43_200)).toBe('InvalidParameterValue');
+    expect(await hide(43_200)).toBe(
+      'InvalidParameterValue: The total VisibilityTimeout is beyond the limit of 43200 seconds.',
+    );
     expect(await hide(39_000)).toBe('no error');
     vi.useRealTimers();
   });
@@ -895,6 +915,17 @@ describe('SQS emulator: messages', () => {
     expect(await call('ReceiveMessage', {})).toMatchObject({ Messages: [{ Body: 'x' }] });
   });
 
+  it('a poll waits as long as its queue says, unless the request names another time', async () => {
+    const QueueUrl = queue({ ReceiveMessageWaitTimeSeconds: '20' });
+    const poll = (WaitTimeSeconds?: number): Promise<unknown> =>
+      client.send(new ReceiveMessageCommand({ QueueUrl, WaitTimeSeconds }));
+    expect(await poll(0)).not.toHaveProperty('Messages');
+    const polled = poll();
+    expect(await Promise.race([polled, sleep(100, 'still waiting')])).toBe('still waiting');
+    await send(QueueUrl);
+    expect(await polled).toMatchObject({ Messages: [{ Body: 'x' }] });
+  });
+
   it('the unsupported action PurgeQueue is refused', async () => {
     expect(await nameOf(client.send(new PurgeQueueCommand({ QueueUrl: queue() })))).not.toBe('no error');
   });
@@ -976,8 +1007,9 @@ it('the SQS emulator refuses a request above 8 MiB, and closes the connection', 
   sent.once('error', reject);
   // Leave the request unfinished, so that the emulator must respond before it has the whole request.
   sent.write(Buffer.alloc(8 * 1024 * 1024 + 1));
-  const answer = (await promise).resume();
+  const answer = await promise;
   expect([answer.statusCode, answer.headers.connection]).toEqual([400, 'close']);
+  expect(await textOf(answer)).toContain('"The request is too long."');
   sent.destroy();
 });
 
