@@ -96,7 +96,7 @@ it('the SQS emulator refuses each kind of invalid request with the complete erro
     attribute({ DataType: 'Number', StringValue: 'x' }),
     batch(),
     batch({}),
-    batch(Array(11).fill({ Id: 'a' })),
+    batch(Array.from({ length: 11 }, () => ({ Id: 'a' }))),
     batch([{ Id: 'a b' }]),
     batch([{ Id: 'a' }, { Id: 'a' }]),
     batch([{ Id: 'a', MessageBody: 'x'.repeat(1_048_577) }]),
