@@ -377,8 +377,23 @@ describe('keyfold reencrypt on a JSON Lines file', () => {
     await rotate();
     const source = await write('rows', [encodeDataRowRecord(record)]);
     const counts = await countsOf(reencrypt(source, '--verb', 'rewrap', '--dry-run', '--json'));
-    expect(counts).toMatchObject({ source, verb: 'rewrap', written: 1, dryRun: true });
-    expect(counts['keys']).toEqual([{ ...record.key.parent, records: 1 }]);
+    expect(counts).toEqual({
+      kind: 'keyfold-records',
+      source,
+      verb: 'rewrap',
+      dryRun: true,
+      startedAt: new Date(world.operator.clock.nowMs).toISOString(),
+      service: 'orders',
+      product: 'shop',
+      rows: 1,
+      written: 1,
+      unchanged: 0,
+      quarantined: 0,
+      skipped: 0,
+      records: 1,
+      malformed: 0,
+      keys: [{ ...record.key.parent, records: 1 }],
+    });
     expect(await readdir(folder)).toEqual(['quarantine', 'rows']);
   });
 
@@ -617,9 +632,10 @@ describe('the checkpoint of a run that was killed', () => {
     });
     // Two of the killed run's three rows lack the field, so the run skipped these two.
     expect(lines).toEqual(['4 rows, 1/s', '']);
+    const line = { action: 'reencrypt', source: 'dynamodb:T', verb: 'rewrap', written: 0, quarantined: 0 };
     expect(audited).toMatchObject([
-      { outcome: 'attempting', rows: 1 },
-      { outcome: 'done', rows: 2 },
+      { ...line, outcome: 'attempting', rows: 1 },
+      { ...line, outcome: 'done', rows: 2 },
     ]);
   });
 
@@ -721,6 +737,55 @@ it('a report that cannot be written stops the run before it changes a row', asyn
   expect(await readdir(folder)).toEqual(['quarantine', 'rows']);
 });
 
+it('keyfold reencrypt and verify pass the options of a table on to its reader', async () => {
+  const opened: unknown[] = [];
+  world.operator.adapters.openRows = async (options) => {
+    opened.push(options);
+    throw new Error('enough');
+  };
+  const names = ['--field', 'r', 's', '--partition-field', 't'];
+  const units = ['--read-units', '5', '--write-units', '2.5'];
+  const place = ['--source-region', 'eu-west-1', '--source-endpoint', 'http://127.0.0.1:9'];
+  await reencrypt('dynamodb:T', '--verb', 'rewrap', ...names, ...units, ...place);
+  ownSettings['KEYFOLD_DYNAMODB_REGION'] = WEST;
+  const context = ['--context', 'a=b=c', '__proto__=d', '--context-from', 'e=f'];
+  await reencrypt('dynamodb:T', '--verb', 'open', '--field', 'r', '--partition', 'p', ...context);
+  ownSettings['DATABASE_URL'] = 'postgres://127.0.0.1:9/shop';
+  await reencrypt('postgres:x.y', '--verb', 'rewrap', ...names);
+  const file = ['--verb', 'open', '--field', 'r', '--id', 'i'];
+  await reencrypt('rows', ...file, '--output', at('out'));
+  await reencrypt('rows', ...file, '--output', at('out'), '--dry-run');
+  await world.operator.keyfold(['verify', 'dynamodb:T', '--field', 'r', ...units.slice(0, 2), ...place], ownSettings);
+  const endpoint = world.proxy.endpoint;
+  const dynamodb = { kind: 'dynamodb', segment: { index: 0, of: 1 } };
+  const elsewhere = { tableName: 'T', region: 'eu-west-1', endpoint: 'http://127.0.0.1:9' };
+  const ofFile = { kind: 'file', file: 'rows', fields: ['r'], idField: 'i' };
+  expect(opened).toEqual([
+    { ...dynamodb, table: elsewhere, readUnits: 5, writeUnits: 2.5, fields: ['r', 's'], partitionField: 't' },
+    {
+      ...dynamodb,
+      table: { tableName: 'T', region: WEST, endpoint },
+      fields: ['r'],
+      partition: 'p',
+      context: Object.fromEntries([
+        ['a', 'b=c'],
+        ['__proto__', 'd'],
+      ]),
+      contextFrom: { e: 'f' },
+    },
+    {
+      kind: 'postgres',
+      url: 'postgres://127.0.0.1:9/shop',
+      table: 'x.y',
+      fields: ['r', 's'],
+      partitionField: 't',
+    },
+    { ...ofFile, output: at('out') },
+    ofFile,
+    { ...dynamodb, table: elsewhere, readUnits: 5, fields: ['r'] },
+  ]);
+});
+
 const SEAL = ['--verb', 'seal', '--partition', 'p', '--output', 'x'];
 
 it.for([
@@ -747,6 +812,23 @@ it.for([
     [...SEAL, '--fields', '$.a', '--from', 'kms', '--kms-region', WEST],
     '--from',
   ],
+  [
+    'fields of documents for rewrap',
+    ['--verb', 'rewrap', '--fields', '$.a'],
+    '--fields and --from go with --verb seal',
+  ],
+  [
+    'KMS ciphertexts for reseal',
+    ['--verb', 'reseal', '--from', 'kms', '--kms-region', WEST],
+    '--fields and --from go with --verb seal',
+  ],
+  ['fields of the context for rewrap', ['--verb', 'rewrap', '--context-from', 'a=b', '--output', 'x'], 'needs no'],
+  ['a form of the plaintexts for rewrap', ['--verb', 'rewrap', '--output', 'x', '--plaintext', 'text'], '--plaintext'],
+  ['a partition and its field', [...SEAL, '--partition-field', 't'], 'cannot be used with'],
+  ['a context without a value', [...SEAL, '--context', 'a'], 'It must be NAME=VALUE'],
+  ['a context without a name', [...SEAL, '--context', '=a'], 'It must be NAME=VALUE'],
+  ['a rate that is not a number', [...SEAL, '--rate', 'x'], 'It must be a positive number'],
+  ['infinite read units', [...SEAL, '--read-units', 'Infinity'], 'It must be a positive number'],
   ['a rate of zero', [...SEAL, '--rate', '0'], 'It must be a positive number'],
   ['a context name that is given twice', [...SEAL, '--context', 'a=b', 'a=c'], 'The name a is given twice'],
   [
