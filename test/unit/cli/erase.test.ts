@@ -114,6 +114,12 @@ describe('keyfold partitions erase', () => {
     expect(tombstone).toMatchObject({ created: TOMBSTONE_CREATED, revoked: true, encryptedKey: Buffer.alloc(60) });
     for (const row of [first, second])
       expect(row).toMatchObject({ revoked: true, erased: { erase: tombstone?.erased?.erase } });
+    const lines = stderr.trim().split('\n');
+    const { erase: id, due } = { ...tombstone?.erased };
+    expect(lines.map((line) => JSON.parse(line) as unknown)).toMatchObject([
+      { erase: null, due: null },
+      { erase: id, due },
+    ]);
     expect(await answers()).toEqual(ERASED);
     expect(await status()).toMatchObject({ state: 'waiting', rows: 2, unmarked: 0 });
   });
@@ -188,13 +194,17 @@ describe('keyfold partitions erase', () => {
 
   it('prints the outcome of a step as JSON, and the plan of the step to standard error', async () => {
     const begun = await erase([...BEGIN, '--json']);
-    expect(JSON.parse(begun.stdout)).toMatchObject({
+    const at = Math.floor(world.clock.nowMs / 1000);
+    const from = new Date((at + 86_400) * 1000).toISOString();
+    expect(JSON.parse(begun.stdout)).toEqual({
       partition: 'tenant-1',
       step: 'begin',
       dryRun: false,
       outcome: 'begun',
-      says: expect.stringContaining('Marked 2 rows.') as string,
+      says: `Marked 2 rows. --finish may delete them from ${from}.`,
       erase: expect.any(String) as string,
+      at,
+      due: at + 86_400,
     });
     expect(begun.stderr).toMatch(/^tombstone /m);
     const { erase: id, due } = JSON.parse(begun.stdout) as { erase: string; due: number };
@@ -206,7 +216,13 @@ describe('keyfold partitions erase', () => {
     const finished = await erase(['--finish', '--confirm', 'tenant-1', '--json']);
     expect([finished.code, JSON.parse(finished.stdout)]).toEqual([
       1,
-      expect.objectContaining({ step: 'finish', outcome: 'refused', says: expect.any(String) as string }),
+      {
+        partition: 'tenant-1',
+        step: 'finish',
+        dryRun: false,
+        outcome: 'refused',
+        says: `the rows may be deleted from ${from}`,
+      },
     ]);
   });
 
@@ -248,6 +264,16 @@ describe('keyfold partitions erase', () => {
     const { code, stderr } = await erase(BEGIN.slice(0, -2), { ask });
     expect(code).toBe(1);
     expect(auditOf(stderr)).toEqual([['partitions erase', 'tenant-1', 'begin', 'declined', 2, 'contract ended']]);
+    expect(await rows()).toEqual(before);
+  });
+
+  it('changes nothing if --confirm names another partition, and does not ask', async () => {
+    const before = await rows();
+    const asked: string[] = [];
+    const ask = async (question: string): Promise<string> => (asked.push(question), 'tenant-1');
+    const { code, stderr } = await erase([...BEGIN.slice(0, -1), 'tenant-10'], { ask });
+    expect([code, stderr]).toEqual([1, expect.stringMatching(/^keyfold: not confirmed: nothing was written$/m)]);
+    expect(asked).toEqual([]);
     expect(await rows()).toEqual(before);
   });
 
@@ -303,8 +329,10 @@ describe('keyfold partitions erase', () => {
   it('makes every record readable again after --cancel, and seals under a new key', async () => {
     await erase(BEGIN);
     world.clock.advance(60_000);
-    const { code, stdout, stderr } = await erase(['--cancel', ...CONFIRMED]);
-    expect(code).toBe(0);
+    const asked: string[] = [];
+    const ask = async (question: string): Promise<string> => (asked.push(question), 'tenant-1');
+    const { code, stdout, stderr } = await erase(['--cancel'], { ask });
+    expect([code, asked]).toEqual([0, ['Type the name of the partition to cancel the erasure: ']]);
     const says = 'Cancelled. The old keys open records again, but stay revoked. The next encrypt makes a new key.';
     expect(stdout.trimEnd().split('\n').at(-1)).toBe(says);
     expect(auditOf(stderr).at(-1)).toEqual(['partitions erase', 'tenant-1', 'cancel', 'cancelled', 2, null]);
@@ -347,6 +375,47 @@ describe('keyfold partitions erase', () => {
       copies: [{ kind: 'unknown', text: expect.stringContaining('UnknownOperationException') as string }],
     });
     expect((await erase(['--cancel', ...CONFIRMED])).stderr).toContain('the key rows are deleted');
+  });
+
+  it('shows the copies of the deleted keys until the last copy is gone', async () => {
+    const seconds = (): number => Math.floor(world.clock.nowMs / 1000);
+    const began = seconds();
+    const until = began + 3 * 86_400;
+    const askedFor: unknown[] = [];
+    const openTables: CliDependencies['openErasureTables'] = (table, names) =>
+      Object.assign(operatorAdapters.openErasureTables(table, names), {
+        copies: async (region: string, existedAt: number) => {
+          askedFor.push([region, existedAt]);
+          return [{ kind: 'backup', region, text: 'the backup b', until }];
+        },
+      });
+    const shown = async (): Promise<unknown[]> =>
+      cellsOf(await erase(['--status'], { openTables })).filter(([label]) => /state|copy/.test(label ?? ''));
+    const copy = ['copy in us-west-2', `the backup b, until ${new Date(until * 1000).toISOString()}`];
+    await erase(['--status'], { openTables });
+    expect(askedFor).toEqual([]);
+    await erase(BEGIN);
+    expect(await shown()).toEqual([['state', 'waiting'], copy]);
+    world.clock.advance(DAY_MS);
+    const deletedAt = seconds();
+    await erase(['--finish', ...CONFIRMED]);
+    world.clock.advance(DAY_MS);
+    expect(await shown()).toEqual([['state', 'deleted'], copy]);
+    world.clock.advance(until * 1000 - world.clock.nowMs);
+    expect(await shown()).toEqual([['state', 'complete']]);
+    expect(askedFor).toEqual([began, deletedAt, deletedAt].map((at) => ['us-west-2', at]));
+    expect(JSON.parse((await erase(['--status', '--json'], { openTables })).stdout)).toEqual({
+      partition: 'tenant-1',
+      state: 'complete',
+      erase: expect.any(String) as string,
+      at: began,
+      due: began + 86_400,
+      deletedAt,
+      rows: 0,
+      unmarked: 0,
+      replicas: [{ region: 'us-west-2', rows: 0, tombstones: 1 }],
+      copies: [],
+    });
   });
 
   it('leaves every other row of the table as it was', async () => {
@@ -435,17 +504,25 @@ describe('keyfold partitions erase', () => {
     const first = await erase(['--finish', ...CONFIRMED]);
     expect({ code: first.code, stderr: first.stderr }).toEqual({
       code: 1,
-      stderr: expect.stringContaining('1 rows are left') as string,
+      stderr: expect.stringMatching(
+        /^keyfold: 1 rows are left, of which 1 have no mark: run --finish again$/m,
+      ) as string,
     });
     expect((await rows()).map(({ created }) => created)).toEqual([late.created, TOMBSTONE_CREATED]);
-    const typed = ['tenant-1', 'yes'];
+    const typed = ['tenant-1', 'no', 'tenant-1', 'yes'];
     const asked: string[] = [];
     const ask = async (question: string): Promise<string> => {
       asked.push(question);
       return typed[asked.length - 1] ?? '';
     };
+    expect((await erase(['--finish'], { ask })).code).toBe(1);
+    expect(await rows()).toHaveLength(2);
     expect((await erase(['--finish'], { ask })).code).toBe(0);
-    expect(asked[1]).toBe('Type yes to delete also the 1 rows without a mark: ');
+    const questions = [
+      'Type the name of the partition to delete its keys for good: ',
+      'Type yes to delete also the 1 rows without a mark: ',
+    ];
+    expect(asked).toEqual([...questions, ...questions]);
     expect((await rows()).map(({ created }) => created)).toEqual([TOMBSTONE_CREATED]);
   });
 

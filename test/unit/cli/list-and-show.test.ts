@@ -41,6 +41,10 @@ async function idsOf(...args: string[]): Promise<unknown[]> {
   return (await rows(...args)).map(({ id }) => id);
 }
 
+async function statesOf(...args: string[]): Promise<unknown[]> {
+  return (await rows(...args)).map(({ state }) => state);
+}
+
 describe('keys list', () => {
   it("shows the service's System Keys with their states, latest first", async () => {
     const run = await world.keyfold(['keys', 'list']);
@@ -50,6 +54,14 @@ describe('keys list', () => {
     const iso = new Date(created * 1000).toISOString();
     expect(lines[0]).toEqual([SYSTEM_KEY, 'system', iso, String(created), 'valid']);
     expect(lines.map((line) => line[4])).toEqual(['valid', 'expired', 'revoked']);
+  });
+
+  it('lists only keys in the given states, and only keys that are older than the given age', async () => {
+    expect(await statesOf('--state', 'expired', 'revoked')).toEqual(['expired', 'revoked']);
+    expect(await statesOf('--state', 'valid')).toEqual(['valid']);
+    expect(await statesOf('--older-than', '90d')).toEqual(['expired', 'revoked']);
+    expect(await statesOf('--older-than', '92d')).toEqual([]);
+    expect(await statesOf('--older-than', '90d', '--state', 'revoked', 'valid')).toEqual(['revoked']);
   });
 
   it("shows a partition's Intermediate Keys, each with its System Key", async () => {

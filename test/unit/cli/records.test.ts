@@ -145,8 +145,24 @@ describe('keyfold inspect', () => {
 
   it('fails with --chain if a key row of the record is absent', async () => {
     const lost = { ...record, key: { ...record.key, parent: { id: INTERMEDIATE_KEY, created: 60 } } };
-    const { code, stdout } = await keyfold(['inspect', compact(lost), '--chain']);
-    expect([code, stdout]).toEqual([1, expect.stringContaining('absent')]);
+    const run = await keyfold(['inspect', compact(lost), '--chain']);
+    expect([run.code, cellsOf(run).slice(-3)]).toEqual([
+      1,
+      [[''], ['row', `${INTERMEDIATE_KEY} 60`], ['state', 'absent']],
+    ]);
+    const { chain } = JSON.parse((await keyfold(['inspect', compact(lost), '--chain', '--json'])).stdout) as {
+      chain: unknown;
+    };
+    expect(chain).toEqual([{ id: INTERMEDIATE_KEY, created: 60, state: 'absent' }]);
+    await world.operator.put({ Id: { S: INTERMEDIATE_KEY }, Created: { N: '60' }, KeyRecord: { S: 'x' } });
+    const unreadable = await keyfold(['inspect', compact(lost), '--chain']);
+    expect([unreadable.code, cellsOf(unreadable).slice(-2)]).toEqual([
+      1,
+      [
+        ['row', `${INTERMEDIATE_KEY} 60`],
+        ['state', expect.stringMatching(/^unreadable: .*KeyRecord is missing or malformed/)],
+      ],
+    ]);
   });
 
   it('refuses an API response that contains another API response, at any depth', async () => {
@@ -194,6 +210,8 @@ describe('keyfold verify', () => {
         status: (text) => lines.push(text),
       });
       expect(run.stdout === '').toBe(fault !== undefined);
+      const failed = /^keyfold: Row line 257: The metastore does not answer\.\n.*ResourceNotFoundException/;
+      expect(run.stderr).toMatch(fault === undefined ? /^$/ : failed);
       expect(lines[0]).toMatch(/^256 records /);
       expect(lines.at(-1)).toBe('');
     }
@@ -356,13 +374,24 @@ describe('keyfold verify', () => {
       { row: 'line 7', code: 'RecordUnreadable' },
       { row: 'line 8', code: 'InvalidRequest' },
     ]);
-    expect(counts).toMatchObject({ records: 7, opens: 2, needsContext: 1, unreadable: 4, malformed: 1 });
-    expect(counts['keys']).toEqual([
-      { id: INTERMEDIATE_KEY, created, records: 3 },
-      { id: '_IK_tenant-2_orders_shop', created: other.key.parent.created, records: 1 },
-      { id: INTERMEDIATE_KEY, created: 60, records: 1 },
-      { id: '_IK_tenant-1_billing_shop', created, records: 1 },
-    ]);
+    expect(counts).toEqual({
+      kind: 'keyfold-records',
+      source: file,
+      startedAt: new Date(world.operator.clock.nowMs).toISOString(),
+      service: 'orders',
+      product: 'shop',
+      records: 7,
+      opens: 2,
+      needsContext: 1,
+      unreadable: 4,
+      malformed: 1,
+      keys: [
+        { id: INTERMEDIATE_KEY, created, records: 3 },
+        { id: '_IK_tenant-2_orders_shop', created: other.key.parent.created, records: 1 },
+        { id: INTERMEDIATE_KEY, created: 60, records: 1 },
+        { id: '_IK_tenant-1_billing_shop', created, records: 1 },
+      ],
+    });
   });
 
   it('prints the unreadable rows, the counts, and the keys of the records', async () => {
@@ -495,10 +524,15 @@ describe('keys retire-check', () => {
     const used = await report('printed-used', [encodeDataRowRecord(record)]);
     const none = await report('printed-none', []);
     const printed = async (file: string) =>
-      (await keyfold(['keys', 'retire-check', INTERMEDIATE_KEY, String(created), '--report', file])).stdout;
+      (await keyfold(['keys', 'retire-check', INTERMEDIATE_KEY, String(created), '--report', file, none])).stdout;
+    const many = await report('printed-many', [
+      encodeDataRowRecord(record),
+      encodeDataRowRecord({ ...record, key: { ...record.key, parent: { id: INTERMEDIATE_KEY, created: 60 } } }),
+    ]);
     const sealing = '- it still seals: revoke it, or wait until it expires\n';
     expect(await printed(used)).toBe(`In use: 1 of 1 known records are under it.\n${sealing}`);
-    expect(await printed(none)).toContain('Not known to be retired.\n- ');
+    expect(await printed(many)).toBe(`In use: 1 of 2 known records are under it.\n${sealing}`);
+    expect(await printed(none)).toBe(`Not known to be retired.\n${sealing}`);
     await keyfold(['keys', 'revoke', INTERMEDIATE_KEY, String(created), '--yes']);
     expect(await printed(none)).toBe('Retired: none of 0 known records is under it.\n');
   });
@@ -622,17 +656,27 @@ describe('keys retire-check', () => {
     const malformed = await report('malformed', ['{}']);
     const foreign = join(folder, 'foreign');
     await writeFile(foreign, (await readFile(early, 'utf8')).replace('"orders"', '"billing"'));
+    const product = join(folder, 'product');
+    await writeFile(product, (await readFile(early, 'utf8')).replace('"shop"', '"store"'));
     world.operator.clock.advance(91 * DAY_MS);
     const late = await report('late', []);
+    const sourceOf = (name: string): string => join(folder, `${name}.jsonl`);
+    const expired = `the report on ${sourceOf('early')} began before the key expired`;
     expect(await check(INTERMEDIATE_KEY, created, late)).toMatchObject({ code: 0, outcome: 'retired' });
     for (const [file, why] of [
-      [early, 'began before the key expired'],
-      [malformed, 'has 1 records that do not parse'],
-      [foreign, 'is of the service billing'],
+      [early, [expired]],
+      [
+        malformed,
+        [
+          `${sourceOf('malformed')} has 1 records that do not parse, so their keys are unknown`,
+          `the report on ${sourceOf('malformed')} began before the key expired`,
+        ],
+      ],
+      [foreign, [`the report on ${sourceOf('early')} is of the service billing and the product shop`, expired]],
+      [product, [`the report on ${sourceOf('early')} is of the service orders and the product store`, expired]],
     ] as const) {
       const found = await check(INTERMEDIATE_KEY, created, late, file);
-      expect(found).toMatchObject({ code: 1, outcome: 'unknown' });
-      expect(JSON.stringify(found)).toContain(why);
+      expect(found).toEqual({ code: 1, outcome: 'unknown', records: 0, why });
     }
   });
 

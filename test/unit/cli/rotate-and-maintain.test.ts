@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { KeyfoldError } from '../../../src/index.ts';
 import { keyRecord } from '../../../src/testing/key-record.ts';
 import { DAY_MS, noDeadline } from '../../support/fakes.ts';
 import { EAST, HealthyService, WEST } from '../../support/healthy-service.ts';
@@ -88,6 +89,8 @@ describe('keys rotate', () => {
   });
 
   it('writes nothing in a dry run', async () => {
+    // Only processes in that region make keys whose IDs end with it.
+    await world.operator.put(keyRecord(`${INTERMEDIATE_KEY}_eu-west-1`, 60));
     world.proxy.calls = [];
     const { code, stdout } = await keyfold('keys', 'rotate', '--all-partitions', '--dry-run', '--json');
     expect([code, JSON.parse(stdout)]).toEqual([0, [{ id: INTERMEDIATE_KEY, created: null, outcome: 'would-rotate' }]]);
@@ -100,8 +103,18 @@ describe('keys rotate', () => {
     const args = ['keys', 'rotate', '--all-partitions', '--older-than'];
     const { stdout } = await keyfold(...args, '1h', '--json');
     expect(JSON.parse(stdout)).toMatchObject([{ id: INTERMEDIATE_KEY, outcome: 'rotated' }]);
-    expect((await keyfold(...args, '3h')).stderr).toContain('that is old enough');
-    expect((await keyfold('keys', 'rotate', '--older-than', '1h')).code).toBe(2);
+    const none = 'The table has no Intermediate Key of this service';
+    expect(await keyfold(...args, '3h')).toMatchObject({
+      code: 0,
+      stdout: '',
+      stderr: `${none} that is old enough.\n`,
+    });
+    const unborn = await keyfold('keys', 'rotate', '--all-partitions', '--service', 'unborn');
+    expect(unborn).toMatchObject({ code: 0, stdout: '', stderr: `${none}.\n` });
+    expect(await keyfold('keys', 'rotate', '--older-than', '1h')).toMatchObject({
+      code: 2,
+      stderr: 'keyfold: The option --older-than goes with --all-partitions.\n',
+    });
   });
 
   it('with --older-than, rotates a partition whose latest usable key is old, even if a later row is dated ahead', async () => {
@@ -116,13 +129,63 @@ describe('keys rotate', () => {
     world.proxy.faultOf = (call) => (call === 'Put IK' ? { kind: 'error', name: 'Oops', status: 400 } : undefined);
     const all = await keyfold('keys', 'rotate', '--all-partitions');
     expect(all.code).toBe(1);
-    expect(all.stdout).toContain('MetastoreUnavailable');
+    expect(cellsOf(all)).toEqual([
+      ['ID', 'CREATED', 'OUTCOME', 'WHY'],
+      [INTERMEDIATE_KEY, 'failed', 'MetastoreUnavailable: The metastore does not answer.'],
+    ]);
+    expect(all.audit).toMatchObject(['attempting', 'failed'].map((outcome) => ({ created: 'latest', outcome })));
     const one = await keyfold('keys', 'rotate', '--partition', 'tenant-1');
     expect(one).toMatchObject({ code: 1, audit: [{ outcome: 'attempting' }, { outcome: 'failed' }] });
   });
 });
 
+describe('keys rotate --all-partitions', () => {
+  const ALL = ['keys', 'rotate', '--all-partitions'];
+
+  it('prints the keys that it has made before a signal ends the run', async () => {
+    await world.sessions().session('tenant-2').encrypt(Buffer.from('x'));
+    let stop: ((signal: string) => void) | undefined;
+    let isListening = true;
+    const audited: { id: string; created: number | 'latest'; outcome: string }[] = [];
+    const { code, stdout, stderr } = await world.operator.keyfold(ALL, world.settings, {
+      audit: async (line) => {
+        if (audited.push(JSON.parse(line) as never) === 2) stop?.('SIGTERM');
+      },
+      onInterrupt: (given) => {
+        stop = given;
+        return () => (isListening = false);
+      },
+    });
+    const [attempting, rotated] = audited;
+    expect([code, stderr]).toEqual([1, 'keyfold: SIGTERM ended the run.\n']);
+    expect(cellsOf({ code, stdout, stderr })).toEqual([
+      ['ID', 'CREATED', 'OUTCOME', 'WHY'],
+      [attempting?.id, String(rotated?.created), 'rotated'],
+    ]);
+    expect([audited.length, isListening]).toEqual([2, false]);
+  });
+
+  it('succeeds if another process makes the same key first, or if the partition is erased', async () => {
+    const erased = new KeyfoldError('PartitionErased', 'It is erased.');
+    for (const [rotate, outcome, why] of [
+      [() => Promise.resolve(undefined), 'raced', undefined],
+      [() => Promise.reject(erased), 'erased', 'PartitionErased: It is erased.'],
+    ] as const) {
+      Object.assign(world.operator.adapters, { openRotation: () => Promise.resolve({ rotate }) });
+      const { code, stdout, audit } = await keyfold(...ALL, '--json');
+      expect([code, JSON.parse(stdout)]).toEqual([0, [{ id: INTERMEDIATE_KEY, created: null, outcome, why }]]);
+      expect(audit).toMatchObject(['attempting', outcome].map((each) => ({ created: 'latest', outcome: each })));
+    }
+  });
+});
+
 describe('keyfold maintain', () => {
+  it('says which System Key it has made', async () => {
+    const { stdout, audit } = await keyfold('maintain', '--service', 'unborn');
+    expect(stdout).toMatch(/^Made the System Key _SK_unborn_shop \d+\.$/m);
+    expect(stdout).toContain(` ${String(audit[1]?.['created'])}.\n`);
+  });
+
   it("creates a service's first System Key, and writes the run to the audit log", async () => {
     const { code, stdout, audit } = await keyfold('maintain', '--service', 'unborn', '--json');
     expect(code).toBe(0);
