@@ -5,9 +5,12 @@ import { defineConfig } from 'vitest/config';
 /** For tests that wait for real processes, servers and timeouts: one file at a time. */
 const SLOW = { testTimeout: 300_000, hookTimeout: 120_000, fileParallelism: false };
 
-/** Code that replaces or watches what a whole process shares: a module, a prototype, or what `JSON.parse` remembers. */
+/**
+ * Code that replaces or watches what a whole process shares: a module, a prototype, compiled code, or what `JSON.parse`
+ * remembers.
+ */
 const REPLACES =
-  /\bvi\.(?:mock|doMock|hoisted)\(|\bspyOn\((?:\w+\.prototype|dns|globalThis|Math|process)\b|\bholdConnections\(|\bpoison\(/;
+  /\bvi\.(?:mock|doMock|hoisted)\(|\bspyOn\((?:\w+\.prototype|dns|globalThis|Math|process)\b|\bholdConnections\(|\bpoison\(|\bWorkMeter\.start\(/;
 /**
  * The files of unit and integration tests that need a process of their own. All other files share their processes,
  * which saves more than a third of the time.
