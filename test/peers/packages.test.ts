@@ -1,8 +1,8 @@
 import { rm } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
-import { packageFolder } from '../../../deploy/package.ts';
-import { namesOf as commandsOf, startCli } from '../../integration/infra/aws-cli.ts';
-import { FLIPPED, packageExample, VPC } from '../../integration/infra/package.ts';
+import { packageFolder } from '../../deploy/package.ts';
+import { namesOf as commandsOf, startCli } from '../integration/infra/aws-cli.ts';
+import { FLIPPED, packageExample, VPC } from '../integration/infra/package.ts';
 
 describe('provisioned concurrency', () => {
   it.for([
