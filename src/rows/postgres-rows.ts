@@ -44,7 +44,10 @@ interface TableRow extends Row {
 type Types = ReadonlyMap<string, string>;
 
 const PAGE_ROWS = 1000;
-/** A page ends before the row that would exceed this size, because a thousand large rows would not fit into memory. */
+/**
+ * A page ends before the row that would exceed this size, because a thousand large rows would not fit into memory.
+ * Texts and bytes count in full. Other values count as PostgreSQL stores them, so they may be compressed.
+ */
 const PAGE_BYTES = 8 * 1024 * 1024;
 
 /** The types whose text depends on settings of the session. */

@@ -60,6 +60,10 @@ export class Reencryption {
   /** The fields that at least one row has had so far, including the rows before the checkpoint. */
   readonly fields = new Set<string>();
   #tally = new Tally();
+  #hasAwaitedKey = false;
+  /** Whether not to retry. Only the first rows wait for an invisible key, because someone may have invented many. */
+  readonly #isFinal = (error: unknown): boolean =>
+    this.#hasAwaitedKey && error instanceof KeyfoldError && error.code === 'KeyNotYetVisible';
 
   constructor(options: ReencryptionOptions) {
     const { rate, now } = options;
@@ -132,7 +136,7 @@ export class Reencryption {
     for (let reads = 0; row !== undefined && row.cells.size > 0; reads += 1) {
       const current: Row = row;
       try {
-        const { cells, keys } = await retried(() => verbs.apply(current), signal);
+        const { cells, keys } = await retried(() => verbs.apply(current), signal, this.#isFinal);
         const replaced =
           cells.size === 0 || dryRun ? 'written' : await retried(() => source.replace(current, cells), signal);
         if (replaced === 'written') {
@@ -141,6 +145,7 @@ export class Reencryption {
         }
       } catch (error) {
         if (!(error instanceof KeyfoldError)) throw error;
+        this.#hasAwaitedKey ||= error.code === 'KeyNotYetVisible';
         // Name the row in the error, because this row may be the only one whose KMS key is disabled or deleted.
         if (error.code === 'KmsMisconfigured')
           throw new KeyfoldError(error.code, `Row ${current.id}: ${error.message}`, { cause: error.cause });
