@@ -20,8 +20,8 @@ const ALONE = globSync('test/{unit,integration}/**/*.test.ts').filter((file) =>
 );
 const SHARED = { exclude: ALONE, isolate: false };
 
-// Node keeps the code that it compiles in this folder, which all processes and threads of the tests share. A program that
-// imports TypeScript then starts in less than half the time.
+// Node keeps the code that it compiles in this folder, which all processes and threads of the tests share. A program
+// that imports TypeScript then starts in less than half the time.
 process.env['NODE_COMPILE_CACHE'] ??= join(import.meta.dirname, 'node_modules', '.cache', 'node');
 
 export default defineConfig({

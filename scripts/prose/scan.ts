@@ -17,6 +17,8 @@ const FOLDERS = [
   'test',
   '.ci',
   'infra',
+  'tools',
+  '*.config.ts',
   '*.yml',
 ];
 const SCRIPTS = new Set(['.ts', '.js', '.mjs', '.cjs']);

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 // Runs its arguments on the Node that the lock file pins for this platform: `pinned-node FILE [ARGUMENT…]`.
-// JavaScript, not TypeScript: the machine's own Node runs this file, and Node 20 does not read TypeScript.
+// The machine's own Node runs this file, and Node 20 cannot run TypeScript. So this file is JavaScript.
 import { spawn } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { constants } from 'node:os';
@@ -11,7 +11,7 @@ const MIN_OWN_VERSION = [22, 18];
 const platform = process.platform === 'win32' ? 'win' : process.platform;
 const target = `${platform}-${process.arch}`;
 
-/** The pinned binary. Undefined if npm has none for this platform, or has been told to leave it out. */
+/** The pinned binary. Undefined if npm has none for this platform, or if `--omit=optional` left it out. */
 function pinnedBinary() {
   const { resolve } = createRequire(import.meta.url);
   const file = platform === 'win' ? 'bin/node.exe' : 'bin/node';
@@ -19,7 +19,7 @@ function pinnedBinary() {
     try {
       return resolve(`${name}/${file}`);
     } catch {
-      // The other name is tried next.
+      // Try the other name.
     }
   }
   return undefined;
