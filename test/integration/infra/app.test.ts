@@ -49,13 +49,12 @@ function environmentOf(app: AppPackage, name: string): Record<string, string> {
 
 /**
  * The summary of a packaged app, for comparison with the file that a person has reviewed. It has a line for each
- * resource and each graph. It omits the descriptions and topics of alarms, and the location of the code, which differs
- * in each package.
+ * resource and each graph. It omits the location of the code, which differs in each package.
  */
 function reviewOf({ resources }: AppPackage): string {
   const lines = Object.entries(resources).flatMap(([name, { Type: _type, Properties: all, ...rest }]) => {
     if (name === 'Dashboard') return graphsOf(all);
-    const { AlarmDescription: _text, AlarmActions: _told, OKActions: _end, Code: _code, ...properties } = all;
+    const { Code: _code, ...properties } = all;
     return [`${name} ${JSON.stringify({ ...properties, ...rest })}`];
   });
   return `${lines.toSorted().join('\n')}\n`;

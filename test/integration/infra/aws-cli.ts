@@ -31,6 +31,8 @@ export function invoked(payload: unknown, meta: object = {}): object {
 export interface Outcome {
   readonly code: number;
   readonly said: string;
+  /** The cause of the error with which the script failed, if the script ran in this process. */
+  readonly cause?: unknown;
   /** The service and command of each call, with the other arguments. */
   readonly calls: readonly { readonly name: string; readonly args: readonly string[] }[];
 }
@@ -104,11 +106,10 @@ export async function startCli(): Promise<Cli> {
       KEYFOLD_DEPLOY_FILE: file,
       ...variables,
     };
-    const { code, said } = await how(args, own);
+    const ended = await how(args, own);
     const calls = (await readFile(join(folder, 'calls'), 'utf8')).split('\0\0').slice(0, -1);
     return {
-      code,
-      said,
+      ...ended,
       calls: calls.map((call) => {
         const [service, command, ...rest] = call.split('\0');
         return { name: `${service} ${command}`, args: rest };
@@ -150,7 +151,8 @@ async function runHere(args: readonly string[], variables: object): Promise<Ende
     await deploy(args, (line) => lines.push(line));
     return { code: 0, said: lines.map((line) => `${line}\n`).join('') };
   } catch (error) {
-    return { code: 1, said: [...lines, (error as Error).message].map((line) => `${line}\n`).join('') };
+    const { message, cause } = error as Error;
+    return { code: 1, said: [...lines, message].map((line) => `${line}\n`).join(''), cause };
   } finally {
     vi.unstubAllEnvs();
   }

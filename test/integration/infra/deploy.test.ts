@@ -538,7 +538,11 @@ describe('a deploy script with --yes', () => {
     );
     const outcome = await cli.deploy(['keys', '--yes'], { ...ABSENT, ...set });
     expect(outcome.code).toBe(1);
-    expect(outcome.said).toContain(`keyfold-keys in us-west-2 is refused: ${action} It (${type})`);
+    const how =
+      replacement === undefined ? '' : { True: ', by a new one', Conditional: ', maybe by a new one' }[replacement];
+    expect(outcome.said).toBe(
+      `keyfold-keys in us-west-2 is refused: ${action} It (${type})${how}. docs/how-to/replace-a-kms-key.md says how keys are replaced.\n`,
+    );
     expect(namesOf(outcome)).not.toContain('cloudformation execute-change-set');
     expect(namesOf(outcome).at(-1)).toBe('cloudformation delete-change-set');
   });
@@ -642,8 +646,11 @@ describe('a failure in CloudFormation', () => {
       },
     });
     expect(outcome.code).toBe(1);
-    expect(outcome.said).toContain('keyfold-keys in us-west-2 failed: Key: The new key policy will not allow you');
-    expect(outcome.said).not.toContain('keyfold-keys in us-east-1');
+    expect(outcome.said.split('\n').slice(2)).toEqual([
+      'keyfold-keys in us-west-2 failed: Key: The new key policy will not allow you to update the key policy in the future.',
+      '',
+    ]);
+    expect(outcome.cause).toMatchObject({ message: `aws cloudformation wait in us-west-2 failed: ${FAILED}` });
   });
 
   it.for([
@@ -655,8 +662,11 @@ describe('a failure in CloudFormation', () => {
       ...answers,
       'cloudformation describe-stack-events': events,
     });
-    expect(outcome.code).toBe(1);
-    expect(outcome.said).toMatch(/keyfold-keys in us-west-2 failed: .*Waiter StackCreateComplete failed/);
+    const said = `aws cloudformation wait in us-west-2 failed: ${FAILED}`;
+    expect(outcome).toMatchObject({ code: 1, cause: { message: said, cause: { code: 254, stderr: FAILED } } });
+    expect(outcome.said).toBe(
+      `keyfold-keys in us-west-2:\n  Add It (AWS::KMS::Key)\nkeyfold-keys in us-west-2 failed: ${said}\n`,
+    );
   });
 
   it('ends the script at once', async () => {
@@ -786,7 +796,8 @@ describe('version 1 of the AWS CLI', () => {
   it.for(['keys', 'table', 'roles', 'app'])('is named as the cause if "deploy %s" fails', async (stack) => {
     const outcome = await cli.deploy([stack], fails, {}, { CLI_VERSION: '1.42.9' });
     expect(outcome.code).toBe(1);
-    expect(outcome.said).toContain('this needs version 2 of the AWS CLI, and the aws on the PATH is version 1.42.9');
+    expect(outcome.said).toBe('this needs version 2 of the AWS CLI, and the aws on the PATH is version 1.42.9\n');
+    expect(outcome.cause).toMatchObject({ code: 254, stderr: 'Unknown options: --no-cli-pager' });
   });
 
   it('is recognised by its error output', async () => {
@@ -797,6 +808,8 @@ describe('version 1 of the AWS CLI', () => {
   it('is not mentioned if no AWS CLI is installed', async () => {
     const outcome = await cli.deployInProcess(['keys'], {}, {}, { PATH: '/nowhere' });
     expect(outcome).toMatchObject({ code: 1, said: 'the AWS CLI (aws) is not installed\n' });
+    const here = await cli.deploy(['keys'], {}, {}, { PATH: '/nowhere' });
+    expect(here).toMatchObject({ code: 1, said: outcome.said, cause: { code: 'ENOENT' } });
   });
 
   it.for(['2.31.0', '10.0.0'])('is not given as the reason if version %s refuses a command', async (CLI_VERSION) => {
@@ -820,7 +833,7 @@ describe('npm run deploy -- --yes', () => {
       { ...NONE, ...OSLS, 'lambda invoke': invoke },
       { prefix, regions: ['us-west-2', 'us-east-1'] },
     );
-  afterEach(() => rm(packageFolder({ prefix }, '.'), { recursive: true }));
+  afterEach(() => rm(packageFolder({ prefix }, '.'), { recursive: true, force: true }));
 
   it('deploys the app, and succeeds once every region can unwrap every System Key, including the new one', async () => {
     const opened = invoked({ systemKeys: [{ ...key, regions: well }] });
@@ -905,8 +918,12 @@ describe('npm run deploy -- --yes', () => {
   ] as const)('fails and leaves the next region unchanged if %s', async ([, report, said]) => {
     const outcome = await deploy(made, invoked(report));
     expect(outcome.code).toBe(1);
-    expect(outcome.said).toContain('the app is deployed in us-west-2, but stand-in-maintenance finds:\n- ');
-    expect(outcome.said).toContain(said);
+    const [, faults, next] = outcome.said.split(/^(?=the app)|^(?=KMS heeds)/m);
+    expect(faults).toMatch(/^the app is deployed in us-west-2, but stand-in-maintenance finds:\n- /);
+    expect(faults).toContain(said);
+    expect(next).toBe(
+      'KMS heeds a new alias within five minutes. After that the keys, the table or the roles are wrong; then run the same again.\n',
+    );
     expect(outcome.said).not.toContain(': done');
     expect(namesOf(outcome).filter((name) => name === 'osls deploy')).toHaveLength(1);
   });
@@ -961,6 +978,17 @@ describe('npm run deploy -- --yes', () => {
     expect(outcome.said).toContain('UPDATE_FAILED: InputQueue');
     expect(outcome.said).toContain('osls deploy failed in us-west-2');
     expect(namesOf(outcome)).not.toContain('lambda invoke');
+  });
+
+  it('fails with the output of osls if osls cannot package the app, and calls nothing else', async () => {
+    const fails = { ...NONE, ...OSLS, 'osls package': 'Invalid configuration: it' };
+    const outcome = await cli.deploy(['app', '--yes'], fails, { prefix, regions: ['us-west-2'] });
+    expect(outcome).toMatchObject({
+      code: 1,
+      said: 'osls package failed:\nInvalid configuration: it\n',
+      cause: { code: 1, stderr: 'Invalid configuration: it' },
+    });
+    expect(namesOf(outcome)).toEqual(['sts get-caller-identity', 'osls package']);
   });
 
   it('fails if maintenance fails', async () => {
@@ -1297,7 +1325,9 @@ describe('a deploy script', () => {
   it('refuses to use deploy.example.yml as it is', async () => {
     const outcome = await cli.run(['keys', '--yes'], {}, EXAMPLE);
     expect(outcome).toMatchObject({ code: 1, calls: [] });
-    expect(outcome.said).toContain('there is no deploy.yml');
+    expect(outcome.said).toBe(
+      'there is no deploy.yml: copy deploy.example.yml to deploy.yml and fill it in (docs/tutorial/deploy.md)\n',
+    );
   });
 
   it('reports all errors in deploy.yml at once', async () => {
@@ -1625,7 +1655,10 @@ describe('a deploy script', () => {
     const changed = { regions: [region], administrators: ['arn:aws-eusc:iam::111122223333:role/key-administrator'] };
     const outcome = await cli.deploy(['app'], ABSENT, changed);
     expect(outcome.code).toBe(1);
-    expect(outcome.said).toContain('osls, which deploys the app, does not know where S3 is in the partition aws-eusc');
+    expect(outcome.said).toBe(
+      'osls, which deploys the app, does not know where S3 is in the partition aws-eusc of eusc-de-east-1: ' +
+        'deploy what npm run package makes by other means (docs/tutorial/deploy.md)\n',
+    );
     expect(namesOf(outcome)).toEqual(['sts get-caller-identity']);
   });
 

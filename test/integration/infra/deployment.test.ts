@@ -527,7 +527,10 @@ describe('deploy.yml', () => {
   it('is named in the error if it is missing or not valid YAML', async () => {
     const file = join(folder, 'broken.yml');
     await writeFile(file, 'a: [');
-    await expect(readDeployment(file)).rejects.toThrow(`${file} is not YAML: `);
+    await expect(readDeployment(file)).rejects.toMatchObject({
+      message: expect.stringContaining(`${file} is not YAML: `) as string,
+      cause: { name: 'YAMLException' },
+    });
     const missing = join(folder, 'missing.yml');
     await expect(readDeployment(missing)).rejects.toThrow(`${missing} does not exist: copy deploy.example.yml`);
   });
