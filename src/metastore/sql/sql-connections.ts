@@ -54,6 +54,8 @@ export class SqlConnections<Connection> {
    * dead.
    */
   #breaks = 0;
+  /** Counts freezes of the process. A connection that was in use during a freeze may be dead, too. */
+  #freezes = 0;
   readonly #detector = new FreezeDetector();
   #timer: NodeJS.Timeout | undefined;
   #lastUsedMs = 0;
@@ -140,7 +142,9 @@ export class SqlConnections<Connection> {
   }
 
   #checkForFreeze(): void {
-    if (this.#detector.wasFrozen()) this.#breaks += 1;
+    if (!this.#detector.wasFrozen()) return;
+    this.#breaks += 1;
+    this.#freezes += 1;
   }
 
   /** Waits for a free connection. A connection that arrives after the deadline goes back to the pool. */
@@ -159,6 +163,7 @@ export class SqlConnections<Connection> {
     timeoutMs = this.#queryTimeoutMs,
   ): Promise<T> {
     const limits = { deadlineAtMs: Date.now() + timeoutMs, signal };
+    const freezes = this.#freezes;
     return withDeadline(limits, Date.now, async (attempt) => {
       let isReusable = false;
       try {
@@ -171,11 +176,11 @@ export class SqlConnections<Connection> {
         throw error;
       } finally {
         this.#watch();
-        if (isReusable) {
+        if (!isReusable) this.#breaks += 1;
+        if (isReusable && freezes === this.#freezes) {
           this.#idle.set(this.#pool.identityOf(connection), { sinceMs: Date.now(), breaks: this.#breaks });
           this.#pool.release(connection);
         } else {
-          this.#breaks += 1;
           this.#pool.close(connection);
         }
       }

@@ -315,6 +315,23 @@ describe.for(KINDS)('the connections in a %s pool', (kind) => {
     expect(pool.made.filter(({ isClosed }) => isClosed)).toHaveLength(connections);
   });
 
+  it('are closed instead of used again if a freeze interrupted their last query', async () => {
+    vi.useFakeTimers({ toFake: ['Date', 'performance'] });
+    const metastore = pool.metastore(kind);
+    await warm(metastore, 1);
+    pool.answers = () => {
+      // Simulate a freeze after which the response is already there: the clock advances, and the process does nothing.
+      vi.setSystemTime(Date.now() + 200);
+      for (const one of pool.made) one.isDead = true;
+      return rowsOf(kind, []);
+    };
+    expect(await metastore.loadLatest(RECORD.id, noDeadline())).toBeUndefined();
+    pool.answers = () => rowsOf(kind, []);
+    for (let i = 0; i < 2; i += 1) await metastore.loadLatest(RECORD.id, noDeadline());
+    expect(pool.made.map(({ isClosed }) => isClosed)).toEqual([true, false]);
+    expect(pool.sent).toHaveLength(4);
+  });
+
   it('are closed instead of used if the clock has stepped back', async () => {
     vi.useFakeTimers({ toFake: ['Date'] });
     const metastore = pool.metastore(kind);
