@@ -33,48 +33,55 @@ const ASKED = {
 };
 
 describe('the client', () => {
-  it.for<[keyof typeof ASKED, string, unknown]>([
-    ['encrypt', 'null', null],
-    ['encrypt', 'an array', []],
-    ['encrypt', 'a string', 'text'],
-    ['encrypt', 'a compact record', { record: COMPACT }],
-    ['encrypt', 'null as the record', { record: null }],
-    ['encrypt', 'an array as the record', { record: [RECORD] }],
-    ['encrypt', "a record whose key's date is text", { record: recordWith({ Created: '2' }) }],
-    ['encrypt', "a record whose key's date has a fraction", { record: recordWith({ Created: 2.5 }) }],
-    ['encrypt', 'a record whose key is not base64', { record: recordWith({ Key: 'not base64' }) }],
-    ['encrypt', 'a record whose key is a number', { record: recordWith({ Key: 5 }) }],
-    ['encrypt', 'a record whose parent key is an array', { record: recordWith({ ParentKeyMeta: [] }) }],
-    ['encrypt', "a record whose parent key's ID is a number", { record: recordWith({}, { KeyId: 5 }) }],
-    ['encrypt', "a record whose parent key's date is null", { record: recordWith({}, { Created: null }) }],
-    ['encrypt', 'a record whose data is not base64', { record: recordWith({}, {}, 'not base64') }],
-    ['encryptCompact', 'a JSON record', { record: RECORD }],
-    ['encryptCompact', 'a record of an unknown version', { record: 'kf3.AAEC' }],
-    ['encryptCompact', 'a record without content', { record: 'kf1.' }],
-    ['encryptCompact', 'a record with base64 padding', { record: 'kf1.AA==' }],
-    ['encryptCompact', 'text before the record', { record: 'an kf1.AAEC' }],
-    ['decrypt', 'a number as the plaintext', { plaintext: 5 }],
-    ['decrypt', 'a plaintext that is not base64', { plaintext: 'A' }],
-    ['rewrap', 'no member "rewrapped"', { record: RECORD }],
-    ['rewrap', 'text as the member "rewrapped"', { record: RECORD, rewrapped: 'true' }],
-    ['rewrap', 'a compact record', { record: COMPACT, rewrapped: true }],
-    ['rewrapCompact', 'a JSON record', { record: RECORD, rewrapped: true }],
-    ['decryptBatch', 'no results', {}],
-    ['decryptBatch', 'too few results', { results: [{ plaintext: '' }] }],
-    ['decryptBatch', 'too many results', { results: [{ plaintext: '' }, { plaintext: '' }, { plaintext: '' }] }],
+  it.for<[keyof typeof ASKED, string, string, unknown]>([
+    ['encrypt', 'null', 'an object', null],
+    ['encrypt', 'an array', 'an object', []],
+    ['encrypt', 'a string', 'an object', 'text'],
+    ['encrypt', 'a compact record', 'an object', { record: COMPACT }],
+    ['encrypt', 'null as the record', 'an object', { record: null }],
+    ['encrypt', 'an array as the record', 'an object', { record: [RECORD] }],
+    ['encrypt', "a record whose key's date is text", 'a record', { record: recordWith({ Created: '2' }) }],
+    ['encrypt', "a record whose key's date has a fraction", 'a record', { record: recordWith({ Created: 2.5 }) }],
+    ['encrypt', 'a record whose key is not base64', 'a record', { record: recordWith({ Key: 'not base64' }) }],
+    ['encrypt', 'a record whose key is a number', 'a record', { record: recordWith({ Key: 5 }) }],
+    ['encrypt', 'a record whose parent key is an array', 'an object', { record: recordWith({ ParentKeyMeta: [] }) }],
+    ['encrypt', "a record whose parent key's ID is a number", 'a record', { record: recordWith({}, { KeyId: 5 }) }],
+    ['encrypt', "a record whose parent key's date is null", 'a record', { record: recordWith({}, { Created: null }) }],
+    ['encrypt', 'a record whose data is not base64', 'a record', { record: recordWith({}, {}, 'not base64') }],
+    ['encryptCompact', 'a JSON record', 'a compact record', { record: RECORD }],
+    ['encryptCompact', 'a record of an unknown version', 'a compact record', { record: 'kf3.AAEC' }],
+    ['encryptCompact', 'a record without content', 'a compact record', { record: 'kf1.' }],
+    ['encryptCompact', 'a record with base64 padding', 'a compact record', { record: 'kf1.AA==' }],
+    ['encryptCompact', 'text before the record', 'a compact record', { record: 'an kf1.AAEC' }],
+    ['decrypt', 'a number as the plaintext', 'a plaintext', { plaintext: 5 }],
+    ['decrypt', 'a plaintext that is not base64', 'a plaintext', { plaintext: 'A' }],
+    ['rewrap', 'no member "rewrapped"', 'a boolean named rewrapped', { record: RECORD }],
+    ['rewrap', 'text as the member "rewrapped"', 'a boolean named rewrapped', { record: RECORD, rewrapped: 'true' }],
+    ['rewrap', 'a compact record', 'an object', { record: COMPACT, rewrapped: true }],
+    ['rewrapCompact', 'a JSON record', 'a compact record', { record: RECORD, rewrapped: true }],
+    ['decryptBatch', 'no results', 'a result for each item', {}],
+    ['decryptBatch', 'too few results', 'a result for each item', { results: [{ plaintext: '' }] }],
+    [
+      'decryptBatch',
+      'too many results',
+      'a result for each item',
+      { results: [{ plaintext: '' }, { plaintext: '' }, { plaintext: '' }] },
+    ],
     [
       'decryptBatch',
       'an object as the results',
+      'a result for each item',
       { results: { 0: { plaintext: '' }, 1: { plaintext: '' }, length: 2 } },
     ],
-    ['decryptBatch', 'a string as a result', { results: [{ plaintext: '' }, 'text'] }],
-    ['decryptBatch', 'an empty result', { results: [{ plaintext: '' }, {}] }],
-    ['decryptBatch', 'null as the error of a result', { results: [{ plaintext: '' }, { error: null }] }],
-    ['encryptFields', 'a document as a value', { document: {} }],
-    ['encryptFields', 'an object as the text of the document', { documentText: {} }],
-  ])('throws UnexpectedAnswer if %s receives %s', async ([operation, , value]) => {
+    ['decryptBatch', 'a string as a result', 'an object', { results: [{ plaintext: '' }, 'text'] }],
+    ['decryptBatch', 'an empty result', 'a plaintext', { results: [{ plaintext: '' }, {}] }],
+    ['decryptBatch', 'null as the error of a result', 'an object', { results: [{ plaintext: '' }, { error: null }] }],
+    ['encryptFields', 'a document as a value', 'a document', { document: {} }],
+    ['encryptFields', 'an object as the text of the document', 'a document', { documentText: {} }],
+  ])('throws UnexpectedAnswer if %s receives %s', async ([operation, , what, value]) => {
+    const message = `The answer does not hold ${what}.`;
     const error = await failureOf(ASKED[operation](answering(value)));
-    expect(error).toMatchObject({ code: 'UnexpectedAnswer', retryable: false, requestId: 'r1' });
+    expect(error).toMatchObject({ code: 'UnexpectedAnswer', message, retryable: false, requestId: 'r1' });
   });
 
   it('returns a JSON record without members that it does not recognise', async () => {
@@ -83,8 +90,8 @@ describe('the client', () => {
     expect(await answering({ record, rewrapped: false }).rewrap(RECORD)).toEqual({ record: RECORD, rewrapped: false });
   });
 
-  it('returns compact records that start with kf1 or kf1j', async () => {
-    for (const record of [COMPACT, 'kf1j.AAEC_-09az']) {
+  it('returns compact records that start with kf1, kf1j, kf2 or kf2j', async () => {
+    for (const record of [COMPACT, 'kf1j.AAEC_-09az', 'kf2.AAEC', 'kf2j.AZ']) {
       expect(await answering({ record, rewrapped: true }).rewrap(COMPACT)).toEqual({ record, rewrapped: true });
     }
   });
@@ -101,13 +108,21 @@ describe('the client', () => {
   });
 
   it('throws an error with the request ID if it cannot represent a document', async () => {
-    for (const [documentText, code] of [
-      ['9007199254740993', 'InexactNumber'],
-      ['{"\\\\":1}', 'InexactName'],
-      ['{', 'UnexpectedAnswer'],
+    for (const [documentText, code, message] of [
+      [
+        '9007199254740993',
+        'InexactNumber',
+        'The document contains a number that JavaScript cannot represent exactly. Use documentText instead.',
+      ],
+      [
+        '{"\\\\":1}',
+        'InexactName',
+        'The document contains a name that JSON.parse may have confused with another. Use documentText instead.',
+      ],
+      ['{', 'UnexpectedAnswer', 'The document is not JSON.'],
     ] as const) {
       const opening = answering({ documentText }).decryptFields({ document: {}, all: true });
-      expect(await failureOf(opening)).toMatchObject({ code, retryable: false, requestId: 'r1' });
+      expect(await failureOf(opening)).toMatchObject({ code, message, retryable: false, requestId: 'r1' });
     }
   });
 });
