@@ -1,5 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { RequestLimits } from '../../../src/async/deadline.ts';
 import { KeyfoldError } from '../../../src/index.ts';
+import type { MaintenanceReport } from '../../../src/maintenance/system-key-maintenance.ts';
 import { keyRecord } from '../../../src/testing/key-record.ts';
 import { DAY_MS, noDeadline } from '../../support/fakes.ts';
 import { EAST, HealthyService, WEST } from '../../support/healthy-service.ts';
@@ -236,6 +238,134 @@ describe('keyfold maintain', () => {
     ]);
     const [header = '', , , unreadable = ''] = run.stdout.split('\n');
     expect(unreadable.indexOf(cellsOf(run)[3]?.[2] ?? '?')).toBe(header.indexOf('FAULT'));
+  });
+
+  /** A report with every member. */
+  const REPORT: MaintenanceReport = {
+    systemKeys: [
+      {
+        id: SYSTEM_KEY,
+        created: 180,
+        state: 'valid',
+        regions: [
+          { region: WEST, opens: true, renewed: true },
+          { region: EAST, opens: false, renewed: false, fault: 'KmsUnavailable: It is down.' },
+        ],
+      },
+      {
+        id: SYSTEM_KEY,
+        created: 120,
+        state: 'revoked',
+        regions: [{ region: WEST, opens: false, renewed: false }],
+        fault: 'No wrap.',
+      },
+      { id: SYSTEM_KEY, created: undefined, state: 'unreadable', regions: [], fault: 'It is malformed.' },
+      { id: SYSTEM_KEY, created: 60, state: 'expired', regions: [] },
+    ],
+    created: keyRecord(SYSTEM_KEY, 240),
+    erasuresDue: [
+      { partition: 'tenant-1', erase: 'e1', at: 0, due: 60, deletedAt: undefined },
+      { partition: 'tenant-2', erase: 'e2', at: 0, due: 1e15, deletedAt: undefined },
+    ],
+    erasuresFault: 'MetastoreUnavailable: It is down.',
+    createFault: 'KmsUnavailable: It does not wrap.',
+  };
+
+  /** Runs the command on a maintenance with this outcome. Returns the run, its audit lines, and what it passed on. */
+  async function maintainWith(outcome: () => Promise<MaintenanceReport>, ...args: string[]) {
+    const passed: { dryRun?: boolean; limits?: RequestLimits } = {};
+    const openMaintenance = async (_: unknown, dryRun: boolean) => {
+      passed.dryRun = dryRun;
+      return {
+        run: async (limits: RequestLimits) => {
+          passed.limits = limits;
+          return outcome();
+        },
+      };
+    };
+    Object.assign(world.operator.adapters, { openMaintenance });
+    return { ...(await keyfold('maintain', ...args)), ...passed };
+  }
+
+  it('prints every part of a report', async () => {
+    const { code, stdout, stderr, audit } = await maintainWith(async () => REPORT);
+    expect([code, stdout.split('\n')]).toEqual([
+      1,
+      [
+        'CREATED  STATE       REGION     OPENS          WRAP     FAULT',
+        '180      valid       us-west-2  opens          renewed',
+        '180      valid       us-east-1  does not open           KmsUnavailable: It is down.',
+        '120      revoked     us-west-2  does not open           No wrap.',
+        '?        unreadable                                     It is malformed.',
+        '60       expired',
+        `Made the System Key ${SYSTEM_KEY} 240.`,
+        'The keys of tenant-1 are due for deletion since 1970-01-01T00:01:00.000Z.',
+        'The keys of tenant-2 are due for deletion since ?.',
+        'The erasures could not be read: MetastoreUnavailable: It is down.',
+        'The next System Key could not be made: KmsUnavailable: It does not wrap.',
+        '',
+      ],
+    ]);
+    expect(stderr.trimEnd().split('\n')).toHaveLength(audit.length);
+    const json = await maintainWith(async () => REPORT, '--json');
+    expect([json.code, json.stdout]).toEqual([1, `${JSON.stringify(REPORT, undefined, 2)}\n`]);
+  });
+
+  it('passes on its time limit of five minutes and whether it is a dry run, and prints no empty table', async () => {
+    const beganMs = Date.now();
+    const real = await maintainWith(async () => ({ systemKeys: [] }));
+    const endedMs = Date.now();
+    expect(real).toMatchObject({ code: 0, stdout: '', dryRun: false });
+    expect(real.limits).toEqual({
+      deadlineAtMs: expect.any(Number) as number,
+      signal: expect.any(AbortSignal) as AbortSignal,
+    });
+    expect(real.limits?.deadlineAtMs).toBeGreaterThanOrEqual(beganMs + 300_000);
+    expect(real.limits?.deadlineAtMs).toBeLessThanOrEqual(endedMs + 300_000);
+    const dry = await maintainWith(async () => ({ systemKeys: [] }), '--dry-run', '--reason', 'a drill');
+    expect(dry).toMatchObject({ code: 0, stdout: 'Dry run: nothing was written.\n', dryRun: true });
+    const line = { action: 'maintain', id: SYSTEM_KEY, created: 'latest', reason: 'a drill', dryRun: true };
+    const place = { table: 'EncryptionKey', region: WEST, caller: expect.any(Object) as object };
+    const time = new Date(world.operator.clock.nowMs).toISOString();
+    expect(dry.audit).toEqual(
+      ['attempting', 'would-maintain'].map((outcome) => ({ time, ...line, ...place, outcome })),
+    );
+  });
+
+  it.for<[string, Partial<MaintenanceReport>]>([
+    ['a key has a fault', { systemKeys: REPORT.systemKeys.slice(2, 3) }],
+    ['a region has a fault', { systemKeys: REPORT.systemKeys.slice(0, 1) }],
+    ['the erasures could not be read', { erasuresFault: 'x' }],
+    ['the next System Key could not be made', { createFault: 'x' }],
+  ])('fails only because %s', async ([, part]) => {
+    const { code, audit } = await maintainWith(async () => ({ systemKeys: [], ...part }));
+    expect([code, audit.map(({ outcome }) => outcome)]).toEqual([1, ['attempting', 'failed']]);
+  });
+
+  it('succeeds if erasures are due', async () => {
+    const { erasuresDue = [] } = REPORT;
+    const { code, audit } = await maintainWith(async () => ({ systemKeys: [], erasuresDue }));
+    expect([code, audit.map(({ outcome }) => outcome)]).toEqual([0, ['attempting', 'maintained']]);
+  });
+
+  it('stops at a signal', async () => {
+    let signal: AbortSignal | undefined;
+    const run = async (limits: RequestLimits) => {
+      signal = limits.signal;
+      signal?.throwIfAborted();
+      return { systemKeys: [] };
+    };
+    Object.assign(world.operator.adapters, { openMaintenance: async () => ({ run }) });
+    let isListening = true;
+    const { code, stdout, stderr } = await world.operator.keyfold(['maintain'], world.settings, {
+      audit: async () => {},
+      onInterrupt: (stop) => {
+        stop('SIGTERM');
+        return () => (isListening = false);
+      },
+    });
+    expect([code, stdout, stderr]).toEqual([1, '', 'keyfold: SIGTERM ended the run.\n']);
+    expect([signal?.aborted, isListening]).toEqual([true, false]);
   });
 
   it('fails if it cannot list the System Keys, and writes that to the audit log', async () => {

@@ -7,7 +7,9 @@ import {
   readdir,
   readFile,
   rm,
+  stat,
   truncate,
+  utimes,
   writeFile,
   type FileHandle,
 } from 'node:fs/promises';
@@ -16,8 +18,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import type { KeyfoldError } from '../../../src/errors.ts';
 import type { Position } from '../../../src/maintenance/reencryption/rows.ts';
 import { JsonLinesRows } from '../../../src/rows/json-lines.ts';
+import { errorOf } from '../../support/fakes.ts';
+
+const NAMES = { partitionField: undefined, partition: undefined, context: undefined, contextFrom: undefined };
 
 let folder: string;
 
@@ -31,8 +37,7 @@ afterEach(async () => {
 
 function openRows(fields?: readonly string[], maxLineBytes?: number): JsonLinesRows {
   const [file, output] = [join(folder, 'in'), join(folder, 'out')];
-  const names = { partitionField: undefined, partition: undefined, context: undefined, contextFrom: undefined };
-  return new JsonLinesRows({ ...names, file, output, fields, idField: undefined }, maxLineBytes);
+  return new JsonLinesRows({ ...NAMES, file, output, fields, idField: undefined }, maxLineBytes);
 }
 
 /** Replaces the member `r` in each line of a file with a string. Returns the new file, and the IDs of its rows. */
@@ -147,8 +152,21 @@ describe('JsonLinesRows', () => {
     const rest = async (): Promise<void> => {
       for await (const page of pages) expect(page.length).toBeGreaterThan(0);
     };
-    await expect(rest()).rejects.toMatchObject({ message: expect.stringContaining('has changed') as string });
+    const changed = {
+      code: 'InvalidRequest',
+      message: `The file ${join(folder, 'in')} has changed since the run began. Begin again.`,
+    };
+    await expect(rest()).rejects.toMatchObject(changed);
     expect(await readdir(folder)).toEqual(['in']);
+    // The file has the same size now, but another time of its last change.
+    const again = openRows(['r']).pages(undefined);
+    await again.next();
+    await utimes(join(folder, 'in'), 1, 1);
+    await expect(
+      again.next().then(async () => {
+        for await (const page of again) expect(page.length).toBeGreaterThan(0);
+      }),
+    ).rejects.toMatchObject(changed);
   });
 
   it('removes the file of an earlier run when a later position is saved', async () => {
@@ -170,16 +188,49 @@ describe('JsonLinesRows', () => {
   it('leaves no output behind if the source cannot be opened or read', async () => {
     const server = createServer().listen(join(folder, 'in'));
     await once(server, 'listening');
-    const refusal = {
+    const refusal = (code: string): object => ({
       code: 'InvalidRequest',
-      message: expect.stringContaining(`${join(folder, 'in')} cannot be read: E`),
-    };
-    await expect(work(undefined)).rejects.toMatchObject(refusal);
+      message: `The file ${join(folder, 'in')} cannot be read: ${code}.`,
+    });
+    await expect(work(undefined)).rejects.toMatchObject(refusal('ENXIO'));
     expect(await readdir(folder)).toEqual(['in']);
     await promisify(server.close.bind(server))();
+    await expect(work(undefined)).rejects.toMatchObject(refusal('ENOENT'));
     await mkdir(join(folder, 'in'));
-    await expect(work(undefined)).rejects.toMatchObject(refusal);
+    await expect(work(undefined)).rejects.toMatchObject(refusal('EISDIR'));
     expect(await readdir(folder)).toEqual(['in']);
+  });
+
+  it('names the output file if it cannot be opened, and the checkpoint names a file that cannot be copied', async () => {
+    await writeFile(join(folder, 'in'), '{"r":"old"}\n'.repeat(5000));
+    const saved = await work(undefined, { pages: 1, isSaved: true });
+    const [file, output] = [join(folder, 'in'), join(folder, 'none', 'out')];
+    for (const from of [undefined, saved]) {
+      const rows = new JsonLinesRows({ ...NAMES, file, output, fields: ['r'], idField: undefined });
+      const error = (await errorOf(rows.pages(from).next())) as KeyfoldError;
+      // A run that begins tells the operator to correct the option. A run that goes on fails.
+      expect([error.code, error.message]).toEqual([
+        from === undefined ? 'InvalidRequest' : undefined,
+        `The file ${output} cannot be written: ENOENT.`,
+      ]);
+    }
+  });
+
+  it.for(['appendFile', 'sync', 'datasync'] as const)('names the output file if %s fails', async (method) => {
+    await writeFile(join(folder, 'in'), '{"r":"old"}\n');
+    const handle = await open(join(folder, 'in'));
+    const prototype = Object.getPrototypeOf(handle) as FileHandle;
+    await handle.close();
+    for (const [code, error] of [
+      ['ENOSPC', Object.assign(new Error('no space'), { code: 'ENOSPC' })],
+      ['unknown', new Error('no code')],
+    ] as const) {
+      vi.spyOn(prototype, method).mockRejectedValueOnce(error);
+      await expect(work(undefined, method === 'datasync' ? { pages: 1, isSaved: true } : {})).rejects.toThrow(
+        new Error(`The file ${join(folder, 'out')} cannot be written: ${code}.`),
+      );
+      expect(await readdir(folder)).toEqual(['in']);
+    }
   });
 
   it('refuses a position past the end of the file that the position names', async () => {
@@ -188,7 +239,7 @@ describe('JsonLinesRows', () => {
     await truncate(String(saved?.['partial']), 5);
     await expect(work(saved)).rejects.toMatchObject({
       code: 'InvalidRequest',
-      message: expect.stringContaining('is shorter than the checkpoint says') as string,
+      message: `The file ${String(saved?.['partial'])} is shorter than the checkpoint says. Begin again.`,
     });
     const partial = String(saved?.['partial']).slice(folder.length + 1);
     expect((await readdir(folder)).toSorted()).toEqual(['in', partial]);
@@ -200,7 +251,9 @@ describe('JsonLinesRows', () => {
     await work(saved);
     await expect(work(saved)).rejects.toMatchObject({
       code: 'InvalidRequest',
-      message: expect.stringContaining(`If the file ${join(folder, 'out')} exists, a run has completed it`) as string,
+      message:
+        `The checkpoint names the file ${String(saved?.['partial'])}, which cannot be read. ` +
+        `If the file ${join(folder, 'out')} exists, a run has completed it: delete the checkpoint.`,
     });
     expect(await readdir(folder)).toEqual(['in', 'out']);
   });
@@ -290,6 +343,86 @@ describe('JsonLinesRows', () => {
       if (row !== undefined) await rows.replace(row, new Map([['r', { kind: 'bytes', bytes: Buffer.from([255]) }]]));
     }
     expect(await readFile(join(folder, 'out'), 'utf8')).toBe('{"r":"/w=="}\n');
+  });
+
+  it('reads the ID, the partition, the context and the cells of each line', async () => {
+    await writeFile(
+      join(folder, 'in'),
+      Buffer.concat([
+        Buffer.from('{"id":7,"p":"t","c":5,"r":"\\u0061","s":{ "b": [1.50] }}\n'),
+        Buffer.from('{"id":"x","p":null,"c":true,"r":null,"other":1}\n{"id":{},"s":1}\n \n{"r":1,}\n'),
+        Buffer.from([0x22, 0xff, 0x22, 0x0a]),
+        Buffer.from(`${'['.repeat(2000)}${']'.repeat(2000)}\n[]\n`),
+      ]),
+    );
+    const [file, output] = [join(folder, 'in'), undefined];
+    const names = { partitionField: 'p', partition: undefined, context: { a: 'b' }, contextFrom: { k: 'c' } };
+    const rows = new JsonLinesRows({ ...names, file, output, fields: ['r', 's'], idField: 'id' });
+    const read: unknown[] = [];
+    for await (const page of rows.pages(undefined))
+      for (const { id, partition, context, cells } of page)
+        read.push([id, partition, context, Object.fromEntries(cells)]);
+    const none = { a: 'b', k: undefined };
+    const unreadable = { '': { kind: 'unreadable' } };
+    expect(read).toEqual([
+      ['7', 't', { a: 'b', k: '5' }, { r: { kind: 'text', text: 'a' }, s: { kind: 'json', text: '{ "b": [1.50] }' } }],
+      ['x', '', none, {}],
+      ['line 3', '', none, { s: { kind: 'json', text: '1' } }],
+      ['line 4', undefined, undefined, {}],
+      ...[5, 6, 7].map((line) => [`line ${line}`, undefined, undefined, unreadable]),
+      ['line 8', '', none, {}],
+    ]);
+    expect(await readdir(folder)).toEqual(['in']);
+  });
+
+  it('reads a whole line as a record', async () => {
+    await writeFile(join(folder, 'in'), ' {"Data": "x"} \n "kf1.a"\n5\n[1] \n');
+    const read: unknown[] = [];
+    for await (const page of openRows().pages(undefined)) read.push(...page.map(({ cells }) => [...cells]));
+    expect(read).toEqual([
+      [['', { kind: 'json', text: '{"Data": "x"}' }]],
+      [['', { kind: 'text', text: 'kf1.a' }]],
+      [['', { kind: 'json', text: '5' }]],
+      [['', { kind: 'json', text: '[1]' }]],
+    ]);
+  });
+
+  it('replaces a whole line with a text, with JSON or with bytes', async () => {
+    await writeFile(join(folder, 'in'), ' "a" \n{"b":1}\n"c"\n');
+    const rows = openRows();
+    const cells = [
+      { kind: 'text', text: 'x"y' },
+      { kind: 'json', text: '{"n":1.50}' },
+      { kind: 'bytes', bytes: Buffer.from([255]) },
+    ] as const;
+    for await (const page of rows.pages(undefined)) {
+      for (const [i, row] of page.entries())
+        expect(await rows.replace(row, new Map([['', cells[i] as (typeof cells)[0]]]))).toBe('written');
+    }
+    expect(await readFile(join(folder, 'out'), 'utf8')).toBe(' "x\\"y" \n{"n":1.50}\n"/w=="\n');
+  });
+
+  it('tells its position, and names the file that holds the result so far', async () => {
+    await writeFile(join(folder, 'in'), '{"r":"old"}\n{"r":"longer"}\n');
+    await utimes(join(folder, 'in'), 1, 2);
+    const saved = await work(undefined, { pages: 1, isSaved: true });
+    expect(saved).toEqual({ input: 27, output: 24, line: 2, size: 27, changedMs: 2000, partial: saved?.['partial'] });
+    const out = join(folder, 'out');
+    expect(String(saved?.['partial'])).toMatch(new RegExp(`^${out}\\.[0-9a-z]+-[0-9a-z]{1,6}\\.partial$`));
+    expect((await stat(String(saved?.['partial']))).mode & 0o777).toBe(0o600);
+  });
+
+  it('refuses a position in a file that has changed since, by its size or its time', async () => {
+    const file = join(folder, 'in');
+    await writeFile(file, '{"r":"old"}\n');
+    await utimes(file, 1, 2);
+    const saved = await work(undefined, { pages: 1, isSaved: true });
+    const message = `The file ${file} has changed since the run began. Begin again.`;
+    await utimes(file, 1, 3);
+    await expect(work(saved)).rejects.toMatchObject({ code: 'InvalidRequest', message });
+    await writeFile(file, '{"r":"older"}\n');
+    await utimes(file, 1, 2);
+    await expect(work(saved)).rejects.toMatchObject({ code: 'InvalidRequest', message });
   });
 
   it('finds no value in a line that is null', async () => {

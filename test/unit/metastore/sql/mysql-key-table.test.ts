@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { MySqlKeyTable } from '../../../../src/metastore/sql/mysql-key-table.ts';
 import { TOMBSTONE_CREATED } from '../../../../src/records/ids.ts';
-import { codeOf, noDeadline } from '../../../support/fakes.ts';
+import { codeOf, errorOf, noDeadline } from '../../../support/fakes.ts';
 
 interface Sent {
   readonly sql: string;
@@ -122,7 +122,10 @@ describe('the key table in MySQL', () => {
     expect(await table.remove(ID, ROW, deadline)).toBe(false);
     expect(texts().filter(([sql]) => sql === `SELECT 1 FROM DUAL WHERE ${SAFE}`)).toHaveLength(2);
     const unsafe = tableWith(Object.assign([], { affectedRows: 0 }));
-    expect(await codeOf(unsafe.table.remove(ID, ROW, deadline))).toBe('MetastoreUnavailable');
+    expect(await errorOf(unsafe.table.remove(ID, ROW, deadline))).toMatchObject({
+      code: 'MetastoreUnavailable',
+      cause: new Error('MySQL table encryption_key: the session must have autocommit and a strict sql_mode'),
+    });
     expect(unsafe.sent).toHaveLength(2);
   });
 
