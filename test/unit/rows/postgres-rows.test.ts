@@ -166,6 +166,9 @@ const TYPES = [
   ['at', 'date'],
 ];
 
+/** The expression that reads a column of that table as text. */
+const as = (name: string): string => (name === 'no' || name === 'raw' ? `encode("${name}", 'hex')` : `"${name}"::text`);
+
 it('PostgresRows sends each query as a whole, and reads all of its results', async () => {
   const sent: [text: string, values: readonly unknown[]][] = [];
   const sizes = [[['8388607'], ['1'], ['1']], [['1'], ['8388608']], [], []];
@@ -221,8 +224,6 @@ it('PostgresRows sends each query as a whole, and reads all of its results', asy
     ['doc', { kind: 'json', text: '{}' }],
   ]);
   expect(await rows.replace(row as ReadRow, cells)).toBe('written');
-  const as = (name: string): string =>
-    name === 'no' || name === 'raw' ? `encode("${name}", 'hex')` : `"${name}"::text`;
   const select = `SELECT ${['tenant', 'no', ...columns].map(as).join(', ')} FROM "shop"."Orders" AS source`;
   const sizesOf = ['octet_length("card")', 'pg_column_size("doc")', 'octet_length("raw")', 'octet_length("tenant")'];
   const sums = [...sizesOf, 'pg_column_size("at")'].map((size) => `coalesce(${size}, 0)::bigint`);
@@ -311,14 +312,16 @@ it.for(['22001', '23505', '54000', 'P0001'])(
   },
 );
 
+/** Reads a table with a column `key_record` and this primary key. */
+async function readWithKey(...key: string[]): Promise<unknown> {
+  const answers = [[['key_record', 'text']], key.map((name) => [name])];
+  const pool: RowsPool = { query: async () => ({ rows: answers.shift() ?? [], rowCount: 1 }) };
+  return new PostgresRows({ ...OPTIONS, ...NAMES, fields: ['key_record'] }, pool).pages(undefined).next();
+}
+
 it('PostgresRows refuses to change the keys of a key table', async () => {
-  const reading = async (...key: string[]): Promise<unknown> => {
-    const answers = [[['key_record', 'text']], key.map((name) => [name])];
-    const pool: RowsPool = { query: async () => ({ rows: answers.shift() ?? [], rowCount: 1 }) };
-    return new PostgresRows({ ...OPTIONS, ...NAMES, fields: ['key_record'] }, pool).pages(undefined).next();
-  };
-  expect(await reading('id')).toEqual({ done: true, value: undefined });
-  expect(await errorOf(reading('id', 'created'))).toMatchObject({
+  expect(await readWithKey('id')).toEqual({ done: true, value: undefined });
+  expect(await errorOf(readWithKey('id', 'created'))).toMatchObject({
     code: 'InvalidRequest',
     message: 'The table orders is a key table: its rows hold keys, not records.',
   });
