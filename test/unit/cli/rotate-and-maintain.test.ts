@@ -282,7 +282,7 @@ describe('keyfold maintain', () => {
     erasuresDue: [
       { partition: 'tenant-1', erase: 'e1', at: 0, due: 60, deletedAt: undefined },
       { partition: 'tenant-2', erase: 'e2', at: 0, due: 1e15, deletedAt: undefined },
-    ] as unknown as MaintenanceReport['erasuresDue'],
+    ] as unknown as NonNullable<MaintenanceReport['erasuresDue']>,
     erasuresFault: 'MetastoreUnavailable: It is down.',
     createFault: 'KmsUnavailable: It does not wrap.',
   };
