@@ -11,7 +11,7 @@ import { installPackage, NODES, PROJECT, toolFile } from './package/install.ts';
 
 const run = promisify(execFile);
 const root = join(import.meta.dirname, '..', '..');
-const BUNDLES = join(root, 'test', 'integration', 'project', 'bundles');
+const BUNDLES = join(root, 'test', 'system', 'project', 'bundles');
 let tarball: string;
 let env: NodeJS.ProcessEnv;
 let stop: () => Promise<unknown>;

