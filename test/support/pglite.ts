@@ -20,7 +20,9 @@ export class PgliteServer {
    * of them compiles or frees the WebAssembly of PostgreSQL (nodejs/node#64500).
    */
   static async start(): Promise<PgliteServer> {
-    const child = fork(join(import.meta.dirname, 'pglite-worker.ts'), { execArgv: ['--no-memory-protection-keys', '--liftoff-only'] });
+    const child = fork(join(import.meta.dirname, 'pglite-worker.ts'), {
+      execArgv: ['--no-memory-protection-keys', '--liftoff-only'],
+    });
     const [port] = (await once(child, 'message')) as [number];
     return new PgliteServer(child, port);
   }
