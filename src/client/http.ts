@@ -96,9 +96,9 @@ export class HttpTransport implements Transport {
       asUnreachable(this.#exchange.post(url, await signer.sign(url, headers, body), body, signal));
     const signer = this.#signer;
     if (!('correctClock' in signer)) return answerOf(await sendTo(signer));
-    const signedOffsetMs = signer.clockOffsetMs;
+    const signedAtMs = Date.now() + signer.clockOffsetMs;
     const reply = await sendTo(signer);
-    if (!isCorrected(reply, signer, signedOffsetMs)) return answerOf(reply);
+    if (!isCorrected(reply, signer, signedAtMs)) return answerOf(reply);
     return answerOf(await sendTo(signer), signer.clockOffsetMs);
   }
 }
@@ -125,11 +125,11 @@ async function asUnreachable(exchange: Promise<HttpAnswer>): Promise<HttpAnswer>
  * signer ask for new credentials.
  * @returns whether the API may accept another signature
  */
-function isCorrected({ status, headers, text }: HttpAnswer, signer: RequestSigner, signedOffsetMs: number): boolean {
+function isCorrected({ status, headers, text }: HttpAnswer, signer: RequestSigner, signedAtMs: number): boolean {
   if ((status !== 401 && status !== 403) || isProblem(headers)) return false;
   // The response of an HTTP API says only `Forbidden`. So check by the date of the response whether this machine's
   // clock may be the cause.
-  if (signer.correctClock(headers.get('date'), signedOffsetMs)) return true;
+  if (signer.correctClock(headers.get('date'), signedAtMs)) return true;
   const fault = signatureFaultIn(headers, text);
   if (fault === 'credentials') signer.renewCredentials();
   return fault !== undefined;

@@ -14,11 +14,11 @@ export interface RequestSigner {
   /**
    * Compares the `date` header of a response with the time of the request's signature. If they differ by more than AWS
    * allows, later signatures use AWS's time.
-   * @param signedOffsetMs the clock offset of the request's signature. It may differ from the present offset, because
-   * another request may have corrected the clock since.
+   * @param signedAtMs the time of the request's signature. It is not derived from the present clock, because the clock
+   * may have been set, or another request may have corrected it, since the request was signed.
    * @returns whether the signature's time was too far off, so that signing again may help
    */
-  correctClock(date: string | undefined, signedOffsetMs: number): boolean;
+  correctClock(date: string | undefined, signedAtMs: number): boolean;
   /** Makes the next call of `sign` ask the provider for new credentials. */
   renewCredentials(): void;
   /** How far this machine's clock is behind AWS's clock, in milliseconds. 0 until `correctClock` corrects it. */
@@ -30,6 +30,7 @@ export interface RequestSigner {
  * transmission.
  */
 const MAX_SKEW_MS = 240_000;
+const isSkew = (differenceMs: number): boolean => Math.abs(differenceMs) >= MAX_SKEW_MS;
 
 /**
  * Makes a signer for requests to API Gateway with AWS Signature Version 4. AWS accepts a signature for five minutes, so
@@ -60,10 +61,11 @@ export function requestSigner(hostname: string, region: string | undefined, cred
       delete signed.headers['host'];
       return signed.headers;
     },
-    correctClock(date, signedOffsetMs) {
-      const aheadMs = (dateOf(date ?? '') ?? Number.NaN) - Date.now();
-      if (!(Math.abs(aheadMs - signedOffsetMs) >= MAX_SKEW_MS)) return false;
-      clockOffsetMs = aheadMs;
+    correctClock(date, signedAtMs) {
+      const dateMs = dateOf(date ?? '') ?? Number.NaN;
+      if (!isSkew(dateMs - signedAtMs)) return false;
+      const aheadMs = dateMs - Date.now();
+      clockOffsetMs = isSkew(aheadMs) ? aheadMs : 0;
       return true;
     },
     renewCredentials() {

@@ -13,7 +13,10 @@ const HELLO = Buffer.from('hello');
 const IDENTITY = { accessKeyId: 'AKID', secretAccessKey: 'secret' };
 let stub: StubServer;
 
-afterEach(() => stub.stop());
+afterEach(async () => {
+  vi.useRealTimers();
+  await stub.stop();
+});
 
 /** Makes the response of a server whose clock is ahead of this machine's clock by `aheadMs`. */
 function at(aheadMs: number, answer: Exclude<StubAnswer, string>): StubAnswer {
@@ -119,6 +122,20 @@ describe('a client with a wrong clock', () => {
       expect([message.includes(`status ${status}`), message.includes('clock')]).toEqual([true, named]);
       await stub.stop();
     }
+  });
+
+  it('signs again if the clock was set right while the request was in progress', async () => {
+    const trueMs = Date.now();
+    vi.useFakeTimers({ toFake: ['Date'], now: trueMs - 2 * HOUR_MS });
+    const client = await clientOf('HTTP', [
+      () => {
+        vi.setSystemTime(trueMs);
+        return at(0, FORBIDDEN);
+      },
+      good,
+    ]);
+    expect(await client.decrypt('kf1.x')).toEqual(new Uint8Array(HELLO));
+    expect([hoursAhead(0), hoursAhead(1)]).toEqual([-2, 0]);
   });
 
   it('corrects the time only once, and does not retry a request that was signed with the correct time', async () => {

@@ -226,7 +226,7 @@ it('the signer takes its clock for wrong only if a request was signed four minut
     const signer = requestSigner('api.example.com', 'us-west-2', IDENTITY);
     const minutes = 60_000;
     const correct = (aheadMs: number, signedOffsetMs: number): unknown[] => [
-      signer.correctClock(new Date(Date.now() + aheadMs).toUTCString(), signedOffsetMs),
+      signer.correctClock(new Date(Date.now() + aheadMs).toUTCString(), Date.now() + signedOffsetMs),
       signer.clockOffsetMs,
     ];
     expect(correct(4 * minutes - 1000, 0)).toEqual([false, 0]);
