@@ -1,3 +1,4 @@
+import { hostname, userInfo } from 'node:os';
 import { DeleteItemCommand, DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { operatorAdapters } from '../../../src/container.ts';
@@ -116,9 +117,21 @@ describe('keyfold partitions erase', () => {
       expect(row).toMatchObject({ revoked: true, erased: { erase: tombstone?.erased?.erase } });
     const lines = stderr.trim().split('\n');
     const { erase: id, due } = { ...tombstone?.erased };
-    expect(lines.map((line) => JSON.parse(line) as unknown)).toMatchObject([
-      { erase: null, due: null },
-      { erase: id, due },
+    const common = {
+      time: new Date(world.clock.nowMs).toISOString(),
+      action: 'partitions erase',
+      partition: 'tenant-1',
+      step: 'begin',
+      rows: 2,
+      reason: 'contract ended',
+      table: 'EncryptionKey',
+      region: 'us-west-2',
+      caller: { user: userInfo().username, host: hostname() },
+      dryRun: false,
+    };
+    expect(lines.map((line) => JSON.parse(line) as unknown)).toEqual([
+      { ...common, erase: null, due: null, outcome: 'attempting' },
+      { ...common, erase: id, due, outcome: 'begun' },
     ]);
     expect(await answers()).toEqual(ERASED);
     expect(await status()).toMatchObject({ state: 'waiting', rows: 2, unmarked: 0 });
@@ -227,13 +240,29 @@ describe('keyfold partitions erase', () => {
   });
 
   it.for([
-    ['a waiting time for --finish', ['--finish', '--wait', '36h'], "option '--wait <duration>' cannot be used with"],
-    ['a waiting time for --cancel', ['--cancel', '--wait', '36h'], "option '--wait <duration>' cannot be used with"],
-    ['--delete-unmarked for --cancel', ['--cancel', '--delete-unmarked'], '--delete-unmarked goes with --finish'],
-    ['--delete-unmarked for a new erasure', [...BEGIN, '--delete-unmarked'], '--delete-unmarked goes with --finish'],
+    [
+      'a waiting time for --finish',
+      ['--finish', '--wait', '36h'],
+      "error: option '--wait <duration>' cannot be used with option '--finish'",
+    ],
+    [
+      'a waiting time for --cancel',
+      ['--cancel', '--wait', '36h'],
+      "error: option '--wait <duration>' cannot be used with option '--cancel'",
+    ],
+    [
+      '--delete-unmarked for --cancel',
+      ['--cancel', '--delete-unmarked'],
+      'keyfold: The option --delete-unmarked goes with --finish.',
+    ],
+    [
+      '--delete-unmarked for a new erasure',
+      [...BEGIN, '--delete-unmarked'],
+      'keyfold: The option --delete-unmarked goes with --finish.',
+    ],
   ] as const)('refuses %s', async ([, options, says]) => {
-    const { code, stderr } = await erase(options);
-    expect([code, stderr]).toEqual([2, expect.stringContaining(says)]);
+    const { code, stdout, stderr } = await erase(options);
+    expect([code, stdout, stderr]).toEqual([2, '', `${says}\n`]);
   });
 
   it('shows its plan and changes nothing in a dry run', async () => {
@@ -289,13 +318,25 @@ describe('keyfold partitions erase', () => {
   });
 
   it.for([
-    ['a waiting time of less than a day', ['--reason', 'x', '--wait', '23h'], 'at least 24h'],
-    ['a waiting time without a unit', ['--reason', 'x', '--wait', '7'], 'a number with d, h, m or s'],
-    ['--wait without --reason', ['--wait', '7d'], 'needs a --reason'],
-    ['--cancel together with --finish', ['--cancel', '--finish'], 'cannot be used with'],
+    [
+      'a waiting time of less than a day',
+      ['--reason', 'x', '--wait', '23h'],
+      "error: option '--wait <duration>' argument '23h' is invalid. It must be at least 24h.",
+    ],
+    [
+      'a waiting time without a unit',
+      ['--reason', 'x', '--wait', '7'],
+      "error: option '--wait <duration>' argument '7' is invalid. It must be a number with d, h, m or s, such as 90d.",
+    ],
+    ['--wait without --reason', ['--wait', '7d'], 'keyfold: An erasure needs a --reason for the audit.'],
+    [
+      '--cancel together with --finish',
+      ['--cancel', '--finish'],
+      "error: option '--cancel' cannot be used with option '--finish'",
+    ],
   ] as const)('refuses %s', async ([, options, said]) => {
     const { code, stderr } = await erase([...options, ...CONFIRMED]);
-    expect({ code, stderr }).toEqual({ code: 2, stderr: expect.stringContaining(said) as string });
+    expect({ code, stderr }).toEqual({ code: 2, stderr: `${said}\n` });
   });
 
   it('refuses a partition without key rows', async () => {
@@ -303,7 +344,9 @@ describe('keyfold partitions erase', () => {
       ['partitions', 'erase', 'nobody', '--reason', 'x', '--confirm', 'nobody'],
       STATIC,
     );
-    expect({ code, stderr }).toEqual({ code: 1, stderr: expect.stringContaining('has no key rows') as string });
+    const [audit, says, ...more] = stderr.split('\n');
+    expect([code, says, more]).toEqual([1, 'keyfold: the partition has no key rows', ['']]);
+    expect(JSON.parse(audit ?? '')).toMatchObject({ partition: 'nobody', rows: 0, outcome: 'refused' });
   });
 
   it.for([

@@ -78,7 +78,11 @@ describe('keys revoke', () => {
       ['state', 'expired, then revoked for good'],
       ['reaches', 'new encrypts of this partition: the next one seals under another key'],
       ['at once', 'processes that look the key up afresh'],
-      ['latest', expect.stringMatching(/^warm processes by \S+Z: 60 min/)],
+      [
+        'latest',
+        `warm processes by ${new Date(world.clock.nowMs + 60 * MINUTE_MS).toISOString()}: ` +
+          '60 min (revokeCheckInterval) after the write, plus staleGrace (15 min) while the metastore is down',
+      ],
       ['keeps', 'what it sealed still decrypts; rewrap moves a record under the latest key'],
       ['Dry run: nothing was written.'],
     ]);
@@ -118,7 +122,10 @@ describe('keys revoke', () => {
     await world.put(keyRecord(id, ahead));
     const run = await world.keyfold(['keys', 'revoke', id, 'latest', '--yes']);
     expect(run.code).toBe(1);
-    expect(run.stderr).toContain(`the latest row, ${ahead}, is dated too far ahead to seal`);
+    expect(run.stderr.split('\n').slice(1)).toEqual([
+      `keyfold: the latest row, ${ahead}, is dated too far ahead to seal: name the key's date`,
+      '',
+    ]);
     expect(auditOf(run.stderr)).toMatchObject({ outcome: 'refused', created: ahead });
     expect(await revoked()).toEqual([false, false]);
     const named = await world.keyfold(['keys', 'revoke', id, String(ahead), '--yes', '--json']);
@@ -128,30 +135,47 @@ describe('keys revoke', () => {
   it('says that revoking a System Key affects every partition of the service', async () => {
     await world.put(keyRecord('_SK_orders_shop', 60));
     const run = await world.keyfold(['keys', 'revoke', '_SK_orders_shop', '60', '--dry-run']);
-    expect(run.stdout).toMatch(
-      /^reaches +new encrypts of every partition of the service: no Intermediate Key under it/m,
-    );
+    expect(cellsOf(run).slice(3, 5)).toEqual([
+      ['reaches', 'new encrypts of every partition of the service: no Intermediate Key under it seals more,'],
+      ['', "and each partition's next encrypt makes one under another System Key"],
+    ]);
   });
 
   it('neither writes nor asks for confirmation with --dry-run', async () => {
-    const before = world.clock.nowMs;
     const run = await world.keyfold(['keys', 'revoke', id, '60', '--dry-run', '--json']);
     expect(run.code).toBe(0);
-    expect(JSON.parse(run.stdout)).toMatchObject({
+    const key = { id, created: 60, table: 'EncryptionKey', region: 'us-west-2' };
+    expect(JSON.parse(run.stdout)).toEqual({
+      ...key,
       dryRun: true,
       outcome: 'would-revoke',
-      reach: { revokeCheckIntervalMs: 60 * MINUTE_MS, latestBy: expect.stringMatching(/Z$/) as string },
+      says: 'Dry run: nothing was written.',
+      reach: {
+        revokeCheckIntervalMs: 60 * MINUTE_MS,
+        staleGraceMs: 15 * MINUTE_MS,
+        latestBy: new Date(world.clock.nowMs + 60 * MINUTE_MS).toISOString(),
+      },
     });
-    const { reach } = JSON.parse(run.stdout) as { reach: { latestBy: string } };
-    expect(Date.parse(reach.latestBy)).toBeGreaterThanOrEqual(before + 60 * MINUTE_MS);
-    expect(auditOf(run.stderr)).toMatchObject({ dryRun: true, outcome: 'would-revoke', reason: null });
+    expect(run.stderr).toMatch(/^revoke {2}/);
+    expect(auditOf(run.stderr)).toEqual({
+      time: new Date(world.clock.nowMs).toISOString(),
+      action: 'keys revoke',
+      ...key,
+      reason: null,
+      caller: { user: userInfo().username, host: hostname() },
+      dryRun: true,
+      outcome: 'would-revoke',
+    });
     expect(await revoked()).toEqual([false, false]);
   });
 
   it('refuses to revoke if there is neither a terminal nor --yes', async () => {
     const run = await world.keyfold(['keys', 'revoke', id, '60']);
     expect(run.code).toBe(1);
-    expect(run.stderr).toContain('there is no terminal for the confirmation: nothing was written');
+    expect(run.stderr.split('\n').slice(1)).toEqual([
+      'keyfold: there is no terminal for the confirmation: nothing was written; --yes revokes without one',
+      '',
+    ]);
     expect(auditOf(run.stderr)).toMatchObject({ outcome: 'refused' });
     expect(await revoked()).toEqual([false, false]);
   });
@@ -167,7 +191,10 @@ describe('keys revoke', () => {
     for (const created of ['61', 'latest']) {
       const run = await world.keyfold(['keys', 'revoke', `${id}-not`, created, '--yes']);
       expect(run).toMatchObject({ code: 1, stdout: '' });
-      expect(run.stderr).toContain(`keyfold: no row ${id}-not ${created}`);
+      expect(run.stderr.split('\n').slice(1)).toEqual([
+        `keyfold: no row ${id}-not ${created} in table EncryptionKey in us-west-2`,
+        '',
+      ]);
       expect(auditOf(run.stderr)).toMatchObject({ outcome: 'absent', created: created === 'latest' ? created : 61 });
     }
     expect((await world.keyfold(['keys', 'show', `${id}-not`, 'latest'])).code).toBe(1);
@@ -268,7 +295,9 @@ describe('keys revoke at a terminal', () => {
   ] as const)('revokes the key if the answer is %s', async ([, answer]) => {
     const { code, said } = await atTerminal(['keys', 'revoke', id, '60'], answer);
     expect(code).toBe(0);
-    expect(said).toMatch(/^reaches [^]*^Type 60 or yes to revoke it: $[^]*^Revoked\. /m);
+    expect(said).toMatch(
+      /^reaches [^]*^Type 60 or yes to revoke it: $[^]*^Revoked\. The last warm process stops by \S+Z: 60 min \(/m,
+    );
     expect(await revoked()).toEqual([true, false]);
   });
 
@@ -280,7 +309,7 @@ describe('keys revoke at a terminal', () => {
   ] as const)('revokes nothing if the answer is %s', async ([, answer]) => {
     const { code, said } = await atTerminal(['keys', 'revoke', id, '60'], answer);
     expect(code).toBe(1);
-    expect(said).toContain('"outcome":"declined"');
+    expect(said).toMatch(/"outcome":"declined"\}\nkeyfold: not confirmed: nothing was written\n$/);
     expect(await revoked()).toEqual([false, false]);
   });
 });
@@ -290,14 +319,17 @@ describe('keys revoke, after reading the row,', () => {
     const down = new KeyfoldError('MetastoreUnavailable', 'down');
     const { code, said } = await atTerminal(['keys', 'revoke', id, 'latest', '--yes'], '', () => Promise.reject(down));
     expect(code).toBe(1);
-    expect(said).toMatch(/"created":120,.*"outcome":"failed"/);
-    expect(said).toContain('keyfold: down');
+    expect(said).toMatch(
+      /"created":120,.*"outcome":"attempting"\}\n.*"created":120,.*"outcome":"failed"\}\nkeyfold: down\n$/,
+    );
   });
 
   it('reports that the row is absent if it disappears before the update', async () => {
     const { code, said } = await atTerminal(['keys', 'revoke', id, 'latest', '--yes'], '', async () => 'absent');
     expect(code).toBe(1);
-    expect(said).toMatch(/"outcome":"absent"/);
+    expect(said).toMatch(
+      /"created":120,.*"outcome":"absent"\}\nkeyfold: no row \S+ latest in table EncryptionKey in us-west-2\n$/,
+    );
   });
 });
 
