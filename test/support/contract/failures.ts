@@ -6,3 +6,10 @@ export async function failuresOf(cases: readonly ContractCase[]): Promise<string
   for (const { name, run } of cases) await run().catch(() => failures.push(name));
   return failures;
 }
+
+/** Whether the only case whose name contains this text fails. Runs no other case. */
+export async function failsIn(cases: readonly ContractCase[], part: string): Promise<boolean> {
+  const [one, ...others] = cases.filter(({ name }) => name.includes(part));
+  if (one === undefined || others.length > 0) throw new Error(`not one case contains "${part}"`);
+  return (await failuresOf([one])).length > 0;
+}
