@@ -29,6 +29,8 @@ export class FakeQueues implements Queues {
   /** The messages of each call, including calls that failed. */
   readonly calls: { readonly queueUrl: string; readonly messages: readonly OutgoingMessage[] }[] = [];
   readonly postponed: VisibilityChange[] = [];
+  /** The queue of each call that changes the visibility of messages. */
+  readonly postponedIn: string[] = [];
   faultOf: Interference = () => undefined;
   /** Each call waits for this promise before it returns. */
   delay: (messages: readonly OutgoingMessage[]) => Promise<void> = () => Promise.resolve();
@@ -45,7 +47,8 @@ export class FakeQueues implements Queues {
     });
   }
 
-  changeVisibility(_queueArn: string, messages: readonly VisibilityChange[]): Promise<readonly string[]> {
+  changeVisibility(queueArn: string, messages: readonly VisibilityChange[]): Promise<readonly string[]> {
+    this.postponedIn.push(queueArn);
     this.postponed.push(...messages);
     return Promise.resolve(this.postponeFaults);
   }

@@ -65,7 +65,7 @@ describe('a queue message', () => {
     });
     expect([result?.groupId, result?.deduplicationId]).toEqual([undefined, undefined]);
     expect(queues.in(DEAD_LETTERS)).toEqual([]);
-    expect(queues.postponed).toEqual([]);
+    expect([queues.postponed, queues.postponedIn]).toEqual([[], []]);
   });
 
   it('has a result with the same message group and without a deduplication ID', async () => {
@@ -380,7 +380,9 @@ describe('a queue message that fails', () => {
   it('returns to the queue even if SQS refuses to set its delay', async () => {
     queues.postponeFaults = ['MessageNotInflight'];
     world.kms.interfere = () => Promise.reject(new KeyfoldError('KmsUnavailable', 'why'));
-    expect(await open()([queueRecord('a', sealing())])).toEqual(['a']);
+    const record = queueRecord('a', sealing());
+    expect(await open()([record])).toEqual(['a']);
+    expect(queues.postponedIn).toEqual([record.eventSourceARN]);
     expect(output.text()).toContain('MessageNotInflight');
   });
 

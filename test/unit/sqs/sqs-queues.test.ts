@@ -5,9 +5,12 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { json } from 'node:stream/consumers';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { close, listen } from '../../../emulators/listen.ts';
+import { keptConnections } from '../../../src/connections/agents.ts';
 import type { OutgoingMessage } from '../../../src/sqs/message.ts';
 import { SqsQueues } from '../../../src/sqs/sqs-queues.ts';
 import { holdConnections } from '../../support/hold-connections.ts';
+
+vi.mock('../../../src/connections/agents.ts', { spy: true });
 
 const neverAborted = new AbortController().signal;
 const ARN = 'arn:aws:sqs:us-west-2:111122223333:keyfold-input';
@@ -156,6 +159,28 @@ function hurryTimers(): void {
 
 describe('SqsQueues', () => {
   afterEach(() => vi.restoreAllMocks());
+
+  it('gives a connection one second, a response five seconds or one after a freeze, and a call three attempts', async () => {
+    vi.mocked(keptConnections).mockClear();
+    answer = (call) => taken(call);
+    const sending = vi.spyOn(SQSClient.prototype, 'send');
+    // Send a message first, because the SDK determines the timeouts during the first request.
+    for (const options of [undefined, { useQueueUrlAsEndpoint: false }]) {
+      await new SqsQueues(options).send(`${endpoint}/111122223333/out`, messages('a'), neverAborted);
+    }
+    const afterFreeze = { answerWithinMs: 1000 };
+    expect(vi.mocked(keptConnections).mock.calls).toEqual([[afterFreeze], [afterFreeze]]);
+    const [usual, chosen] = sending.mock.contexts.map((used) => (used as SQSClient).config);
+    const handler = usual?.requestHandler as unknown as { httpHandlerConfigs(): object };
+    expect(handler.httpHandlerConfigs()).toMatchObject({
+      connectionTimeout: 1000,
+      requestTimeout: 5000,
+      throwOnRequestTimeout: true,
+      socketTimeout: 5000,
+    });
+    expect(await usual?.maxAttempts()).toBe(3);
+    expect([usual?.md5, usual?.useQueueUrlAsEndpoint, chosen?.useQueueUrlAsEndpoint]).toEqual([false, true, false]);
+  });
 
   it('ends a call after its timeout if the connection does not open', async () => {
     hurryTimers();
