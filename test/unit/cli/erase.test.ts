@@ -385,8 +385,18 @@ describe('keyfold partitions erase', () => {
     ]);
     expect(await answers()).toEqual(['opened', 'opened', 'sealed']);
     expect(await rows()).toHaveLength(3);
-    expect(await status()).toMatchObject({ state: 'none' });
-    expect((await erase(['--cancel', ...CONFIRMED])).stderr).toContain('no erasure of this partition is under way');
+    expect(await status()).toEqual({
+      partition: 'tenant-1',
+      state: 'none',
+      rows: 3,
+      unmarked: 3,
+      replicas: [{ region: 'us-west-2', rows: 3, tombstones: 0 }],
+      copies: [],
+    });
+    expect((await erase(['--status'])).stdout).toBe('No erasure of this partition is under way.\n');
+    expect((await erase(['--cancel', ...CONFIRMED])).stderr).toMatch(
+      /^keyfold: no erasure of this partition is under way$/m,
+    );
   });
 
   it('deletes nothing before the waiting time is over', async () => {
@@ -417,7 +427,9 @@ describe('keyfold partitions erase', () => {
       replicas: [{ region: 'us-west-2', rows: 0, tombstones: 1 }],
       copies: [{ kind: 'unknown', text: expect.stringContaining('UnknownOperationException') as string }],
     });
-    expect((await erase(['--cancel', ...CONFIRMED])).stderr).toContain('the key rows are deleted');
+    expect((await erase(['--cancel', ...CONFIRMED])).stderr).toMatch(
+      /^keyfold: the key rows are deleted: there is nothing left to bring back$/m,
+    );
   });
 
   it('shows the copies of the deleted keys until the last copy is gone', async () => {
@@ -668,7 +680,9 @@ describe('keyfold partitions erase, if the clocks differ,', () => {
   it("neither marks nor deletes a row if the table's responses have no date", async () => {
     expect(await eraseAt(undefined, ...BEGIN)).toMatchObject({
       code: 1,
-      stderr: expect.stringContaining('the responses of the table have no date') as string,
+      stderr: expect.stringMatching(
+        /^\{.*\}\nkeyfold: the responses of the table have no date to compare the clock with\n$/,
+      ) as string,
     });
   });
 

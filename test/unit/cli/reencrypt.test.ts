@@ -434,7 +434,7 @@ describe('keyfold reencrypt on a JSON Lines file', () => {
     expect(saved.counts.rows).toBeLessThan(3000);
     expect(await reencrypt(source, ...options, '--partition', 'another')).toMatchObject({
       code: 2,
-      stderr: expect.stringContaining('is of another run') as string,
+      stderr: `keyfold: The checkpoint ${at('checkpoint')} is of another run. Name another file.\n`,
     });
     expect(await countsOf(reencrypt(source, ...options))).toMatchObject({ rows: 3000, written: 3000, records: 3000 });
     expect(await linesOf('out')).toHaveLength(3000);
@@ -593,7 +593,10 @@ describe('the checkpoint of a run that was killed', () => {
     expect((await killed(...first)).code).toBe(1);
     expect(await readFile(at('run.json'), 'utf8')).not.toContain('CANARY');
     const { code, stderr } = await killed(...second);
-    expect([code, stderr]).toEqual([2, expect.stringContaining('is of another run')]);
+    expect([code, stderr]).toEqual([
+      2,
+      `keyfold: The checkpoint ${at('run.json')} is of another run. Name another file.\n`,
+    ]);
   });
 
   it.for([
@@ -656,7 +659,10 @@ describe('the checkpoint of a run that was killed', () => {
       vi.stubEnv(name, '5433');
       const { code, stderr } = await killed(postgres, rewrap, url);
       vi.unstubAllEnvs();
-      expect([code, stderr]).toEqual([2, expect.stringContaining('is of another run')]);
+      expect([code, stderr]).toEqual([
+        2,
+        `keyfold: The checkpoint ${at('run.json')} is of another run. Name another file.\n`,
+      ]);
     },
   );
 

@@ -355,7 +355,9 @@ describe('a key whose ID ends with a region', () => {
       const args = ['keys', command, `${id}_us-east-1`, '60', '--region', 'eu-west-1'];
       const { code, said, opened } = await atTerminal(args, 'yes');
       expect(code).toBe(2);
-      expect(said).toContain('is written in us-east-1, so --region eu-west-1 is not allowed');
+      expect(said).toBe(
+        `keyfold: The row of ${id}_us-east-1 is written in us-east-1, so --region eu-west-1 is not allowed.\n`,
+      );
       expect(opened).toEqual([]);
     }
   });

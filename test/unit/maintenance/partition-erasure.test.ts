@@ -89,7 +89,10 @@ it.for([
   const began = Math.floor(clock.nowMs / 1000);
   const erase = expect.any(String) as string;
   const last = { erase, at: began + 59, due: began + 59 + WAIT_SECONDS };
-  expect(await begun.catch(({ code }: KeyfoldError) => code)).toEqual(others === 59 ? last : 'MetastoreUnavailable');
+  const refusal = 'MetastoreUnavailable: Too many erasures began in this minute. Try again later.';
+  expect(await begun.catch(({ code, message }: KeyfoldError) => `${code}: ${message}`)).toEqual(
+    others === 59 ? last : refusal,
+  );
   expect(asked.map(({ at }) => at)).toEqual(Array.from({ length: 60 }, (_, i) => began + i));
 });
 

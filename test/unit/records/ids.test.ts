@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { KeyfoldError } from '../../../src/errors.ts';
 import {
+  nameFaults,
   isRegionName,
   keyKindOf,
   KeyNaming,
@@ -93,7 +94,9 @@ describe('a partition', () => {
     ['a name that ends with a high surrogate', 'a\ud800', 'is not well-formed Unicode'],
     ['a name that begins with a low surrogate', '\udc00b', 'is not well-formed Unicode'],
   ] as const)('cannot have %s', ([, partition, why]) => {
-    expect(() => new KeyNaming(names).parsePartition(partition)).toThrow(why);
+    expect(() => new KeyNaming(names).parsePartition(partition)).toThrow(
+      expect.objectContaining({ code: 'InvalidRequest', message: `The partition ${why}.` }),
+    );
   });
 
   it.for([
@@ -107,7 +110,12 @@ describe('a partition', () => {
     const letters = letter.repeat(Math.floor(room / Buffer.byteLength(letter)));
     const longest = letters + 'x'.repeat(room - Buffer.byteLength(letters));
     expect(naming.parsePartition(longest)).toBe(longest);
-    expect(() => naming.parsePartition(`${longest}x`)).toThrow('is too long');
+    expect(() => naming.parsePartition(`${longest}x`)).toThrow(
+      expect.objectContaining({
+        code: 'InvalidRequest',
+        message: "The partition is too long: its key id would have more than DynamoDB's 2048 bytes of UTF-8.",
+      }),
+    );
   });
 
   it('differs from a partition with another Unicode normalisation of the same name', async () => {
@@ -247,23 +255,43 @@ describe("a product whose name begins with another product's name", () => {
   });
 });
 
+const AMBIGUOUS = 'which makes key ids ambiguous; allow it only for an existing table';
+const NOT_TEXT = 'must be text of one or more characters, none of them a control character';
+const TOO_LONG = "the service and the product are too long: key ids would not fit DynamoDB's 2048 bytes";
+
 describe('KeyNaming', () => {
   it.for([
-    ['the service holds an underscore', { service: 'a_b' }],
-    ['the product holds an underscore', { product: 'c_d' }],
-    ['the product is shaped like a region', { product: 'us-east-1' }],
-    ['the service must be text', { service: '' }],
-    ['the product must be text', { product: 'a\nb' }],
-    ['the service must be text', { service: 'a\ud800' }],
-    ['the service and the product are too long', { service: 's'.repeat(2048) }],
+    [`the service holds an underscore, ${AMBIGUOUS}`, { service: 'a_b' }],
+    [`the product holds an underscore, ${AMBIGUOUS}`, { product: 'c_d' }],
+    [`the product is shaped like a region, ${AMBIGUOUS}`, { product: 'us-east-1' }],
+    [`the service ${NOT_TEXT}`, { service: '' }],
+    [`the product ${NOT_TEXT}`, { product: 'a\nb' }],
+    [`the service ${NOT_TEXT}`, { service: 'a\ud800' }],
+    [TOO_LONG, { service: 's'.repeat(2048) }],
     ['the region suffix is not the name of an AWS region', { regionSuffix: 'west' }],
   ] as const)('throws the error "%s"', ([fault, change]) => {
-    expect(() => new KeyNaming({ ...names, ...change })).toThrow(fault);
+    expect(nameFaults({ ...names, ...change })).toEqual([fault]);
+    expect(() => new KeyNaming({ ...names, ...change })).toThrow(
+      expect.objectContaining({
+        code: 'InvalidConfiguration',
+        message: expect.stringMatching(`\n- ${fault}$`) as string,
+      }),
+    );
+  });
+
+  it('lists everything that is wrong with its names', () => {
+    const all = { service: 'a_b', product: 'us-east-1', regionSuffix: 'west' };
+    expect(nameFaults(all)).toEqual([
+      `the service holds an underscore, ${AMBIGUOUS}`,
+      `the product is shaped like a region, ${AMBIGUOUS}`,
+      'the region suffix is not the name of an AWS region',
+    ]);
+    expect(nameFaults({ ...all, regionSuffix: 'us-west-2', allowAmbiguousNames: true })).toEqual([]);
   });
 
   it('accepts a service whose name leaves 128 bytes for the partition, but refuses a longer name', () => {
     expect(() => new KeyNaming({ ...names, service: 's'.repeat(1909) })).not.toThrow();
-    expect(() => new KeyNaming({ ...names, service: 's'.repeat(1910) })).toThrow('too long');
+    expect(nameFaults({ ...names, service: 's'.repeat(1910) })).toEqual([TOO_LONG]);
   });
 
   it('finds the partition in a key ID even if the product name looks like a region', () => {
@@ -301,7 +329,8 @@ describe('isRegionName', () => {
 
 it('secondsOf cuts off the milliseconds of a time', () => {
   expect([0, 999, 1000, 1999].map(secondsOf)).toEqual([0, 0, 1, 1]);
-  for (const nowMs of [Number.NaN, Infinity, 2 ** 64]) expect(() => secondsOf(nowMs)).toThrow(TypeError);
+  for (const nowMs of [Number.NaN, Infinity, 2 ** 64])
+    expect(() => secondsOf(nowMs)).toThrow(new TypeError('The clock does not give milliseconds since 1970.'));
 });
 
 describe('a key ID', () => {

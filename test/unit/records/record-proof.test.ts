@@ -173,7 +173,9 @@ describe('bindingOf', () => {
   });
 
   it('refuses a path that is not well-formed Unicode', () => {
-    expect(() => bindingOf({ id: '1' }, { path: "$['\ud800']" })).toThrow('must be well-formed Unicode');
+    expect(() => bindingOf({ id: '1' }, { path: "$['\ud800']" })).toThrow(
+      'The path of a bound field must be well-formed Unicode.',
+    );
   });
 
   it.for([

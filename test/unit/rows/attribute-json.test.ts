@@ -27,7 +27,12 @@ it('a map with a set or bytes cannot be read as JSON', () => {
 
 it('a JSON text with a lone surrogate cannot be written, because DynamoDB would not keep it', () => {
   for (const text of ['"\\ud800"', '[{"a":"\\udfffx"}]', '{"\\ud83d":1}']) {
-    expect(() => attributeOfCell({ kind: 'json', text })).toThrow(expect.objectContaining({ code: 'InvalidRequest' }));
+    expect(() => attributeOfCell({ kind: 'json', text })).toThrow(
+      expect.objectContaining({
+        code: 'InvalidRequest',
+        message: 'A string of the JSON text is not well-formed Unicode.',
+      }),
+    );
   }
   expect(attributeOfCell({ kind: 'json', text: '"\\ud83d\\udd11"' })).toEqual({ S: '\u{1f511}' });
 });

@@ -195,7 +195,20 @@ it.for<['may help' | 'cannot help', string, StubAnswer]>([
 ])('DynamoDbRows reports that a retry %s if the table %s', { timeout: 20_000 }, async ([verdict, , answer]) => {
   stub = await startStub(answer);
   const rows = openRows(stub.url);
-  expect(await errorOf(rows.reread(ROW))).toMatchObject({ name: 'SourceFault', mayPass: verdict === 'may help' });
+  expect(await errorOf(rows.reread(ROW))).toMatchObject({
+    name: 'SourceFault',
+    mayPass: verdict === 'may help',
+    message: expect.stringMatching(/^The table Orders fails: [A-Z]\w+/) as string,
+  });
+});
+
+it("DynamoDbRows refuses to change an attribute of the table's key", async () => {
+  const KeySchema = ['id', 'r'].map((AttributeName) => ({ AttributeName }));
+  stub = await startStub(success({ Table: { KeySchema } }));
+  expect(await errorOf(openRows(stub.url).pages(undefined).next())).toMatchObject({
+    code: 'InvalidRequest',
+    message: "The attribute r is part of the table's key, so it cannot be changed.",
+  });
 });
 
 it('the size of DynamoDbRows is the number of items that DynamoDB counted', async () => {
@@ -219,14 +232,27 @@ it('DynamoDbRows names each attribute once, even if the partition and the contex
     await rows.reread(row);
     await rows.replace(row, new Map([['r', { kind: 'text', text: 'y' }]]));
   }
-  const [, scan, get, put] = stub.requests.map(({ body }) => JSON.parse(body) as Record<string, string>);
-  for (const sent of [scan, get]) {
-    const named = sent?.['ProjectionExpression']?.split(', ') ?? [];
-    expect(named).toHaveLength(3);
-    expect(new Set(named).size).toBe(3);
-  }
-  // Keys never change, so the condition of a write names the other attributes only.
-  expect(put?.['ConditionExpression']?.split(' AND ')).toHaveLength(1);
+  const Key = { id: { S: 'tenant-1' }, at: { S: 'noon' } };
+  const projected = {
+    TableName: 'Orders',
+    ConsistentRead: true,
+    ProjectionExpression: '#f0, #f1, #f2',
+    ExpressionAttributeNames: { '#f0': 'id', '#f1': 'at', '#f2': 'r' },
+  };
+  expect(stub.requests.slice(1).map(({ body }) => JSON.parse(body) as object)).toEqual([
+    { ...projected, Limit: 1000, ReturnConsumedCapacity: 'TOTAL' },
+    { ...projected, Key },
+    {
+      TableName: 'Orders',
+      Key,
+      UpdateExpression: 'SET #f0 = :n0',
+      // Keys never change, so the condition of a write names the other attributes only.
+      ConditionExpression: '#f0 = :o0',
+      ExpressionAttributeNames: { '#f0': 'r' },
+      ExpressionAttributeValues: { ':n0': { S: 'y' }, ':o0': { S: 'x' } },
+      ReturnConsumedCapacity: 'TOTAL',
+    },
+  ]);
 });
 
 it('DynamoDbRows reads and writes an item that lacks the attribute constructor', async () => {

@@ -44,6 +44,8 @@ it.for([
   const error = await errorOf(Promise.resolve().then(() => sqlTableName(text)));
   expect(error).toMatchObject({
     code: 'InvalidRequest',
-    message: expect.stringContaining('must be table or schema.table') as string,
+    message:
+      'The name of the table in PostgreSQL is invalid: it must be table or schema.table, and a name with other ' +
+      'characters needs double quotes: "my.table".',
   });
 });
