@@ -84,6 +84,47 @@ describe('PartitionClient', () => {
     expect(error).toMatchObject({ code: 'InvalidRequest' });
   });
 
+  it('names the item and the member of a context or a record that has the wrong type', async () => {
+    const [client, payload, context] = [unasked(), Buffer.from('x'), { id: 5 } as never];
+    const record = { Key: {}, Data: 5 } as never;
+    const document = { document: {}, fields: [] };
+    expect(
+      await Promise.all(
+        [
+          client.encrypt(payload, { context }),
+          client.decrypt('kf1.x', { context }),
+          client.decrypt('kf1.x', { path: 5 as never }),
+          client.encryptBatch([payload, { plaintext: payload, context }]),
+          client.encryptBatch([{ plaintext: 'x' as never }]),
+          client.encryptBatch([payload], { shareDataRowKey: 'no' as never }),
+          client.decryptBatch(['kf1.x', { record: 'kf1.x', context }]),
+          client.decryptBatch([{ record }]),
+          client.decryptBatch([{ record: 'kf1.x', paht: '$' } as never]),
+          client.rewrap('kf1.x', { context } as never),
+          client.rewrapBatch(['kf1.x', record]),
+          client.encryptFields({ ...document, context }),
+          client.decryptFields({ ...document, contextFrom: context }),
+          client.encryptFields({ ...document, bindPath: 'some' as never }),
+        ].map(refusalOf),
+      ),
+    ).toEqual([
+      'options.context.id must be a string, not a number.',
+      'options.context.id must be a string, not a number.',
+      'options.path must be a string, not a number.',
+      'plaintexts[1].context.id must be a string, not a number.',
+      'plaintexts[0].plaintext must be a Uint8Array whose buffer is not detached, not a string.',
+      'options.shareDataRowKey must be a boolean, not a string.',
+      'records[1].context.id must be a string, not a number.',
+      'records[0].record.Data must be a string, not a number.',
+      'records[0] has no option paht. Its options are record, context, path.',
+      'options has no option context. Its options are signal, format.',
+      'records[1].Data must be a string, not a number.',
+      'request.context.id must be a string, not a number.',
+      'request.contextFrom.id must be a string, not a number.',
+      "request.bindPath must be 'exact' or 'none', not a string.",
+    ]);
+  });
+
   it('rejects with a TypeError if a batch is not an array', async () => {
     expect(await refusalOf(unasked().encryptBatch(Buffer.from('x') as never))).toContain('plaintexts must be an array');
     expect(await refusalOf(unasked().decryptBatch('kf1.x' as never))).toContain('records must be an array');
@@ -126,9 +167,21 @@ describe('new LambdaTransport', () => {
     ['options must be an object', 'keyfold'],
     ['options.functions must be', {}],
     ['options.functions.open must be the name or the ARN of a function', { functions: { seal: 'f' } }],
-    ...['', ' ', 'a b', 'f\n', 'f/g', ':', 'f:g:h', 'arn:aws:sqs:us-west-2:111122223333:keyfold'].map(
-      (functions): [string, unknown] => ['options.functions must be the name or the ARN of a function', { functions }],
-    ),
+    ...[
+      '',
+      ' ',
+      'a b',
+      'f\n',
+      'f/g',
+      ':',
+      'f:g:h',
+      'f'.repeat(141),
+      `f:${'a'.repeat(129)}`,
+      'arn:aws:sqs:us-west-2:111122223333:keyfold',
+    ].map((functions): [string, unknown] => [
+      'options.functions must be the name or the ARN of a function',
+      { functions },
+    ]),
     ['options.functions.open must be the name or the ARN', { functions: { seal: 'f', open: '' } }],
     ['options.client must be a LambdaClient', { functions: 'f', client: { send: () => {} } }],
     ['options.client must be a LambdaClient', { functions: 'f', client: new KMSClient({}) }],
@@ -151,6 +204,7 @@ it.for([
   'arn:aws-us-gov:lambda:us-gov-west-1:111122223333:function:keyfold:live',
   'arn:aws-eusc:lambda:eusc-de-east-1:111122223333:function:keyfold:live',
   'us-west-2:111122223333:function:keyfold',
+  `${'f'.repeat(140)}:${'a'.repeat(128)}`,
 ])('LambdaTransport accepts the function name %s', (functions) => {
   expect(() => new LambdaTransport({ functions })).not.toThrow();
 });

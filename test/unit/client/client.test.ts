@@ -65,7 +65,12 @@ it('the client throws Forbidden if the function does not serve the operation', a
 
 it('the client throws a KeyfoldTransportError if the function is absent or does not start', async () => {
   const nothing = await failureOf(overLambda({}, 'nothing').partition('p').encrypt(HELLO));
-  expect(nothing).toMatchObject({ name: 'KeyfoldTransportError', code: 'NotFound', retryable: false });
+  expect(nothing).toMatchObject({
+    name: 'KeyfoldTransportError',
+    code: 'NotFound',
+    message: 'Lambda (ResourceNotFoundException) answered with status 404.',
+    retryable: false,
+  });
   const broken = await failureOf(overLambda({}, 'keyfold-broken').partition('p').encrypt(HELLO));
   expect(broken).toMatchObject({ name: 'KeyfoldTransportError', code: 'FunctionFailed', retryable: false });
 });
@@ -73,7 +78,12 @@ it('the client throws a KeyfoldTransportError if the function is absent or does 
 it('a partition that a URL path cannot contain works by direct invocation but not over HTTP', async () => {
   for (const partition of ['..', 'a/b', 'ä', '', 'a%2e', 'x'.repeat(129)]) {
     const error = await failureOf(overHttp().partition(partition).encrypt(HELLO));
-    expect(error).toMatchObject({ code: 'InvalidRequest' });
+    expect(error).toMatchObject({
+      name: 'KeyfoldServiceError',
+      code: 'InvalidRequest',
+      message: 'Over HTTP a partition is 1 to 128 of A-Z a-z 0-9 . _ ~ @ -, and not . or .. itself.',
+      requestId: undefined,
+    });
   }
   const tenant = overLambda().partition('a/../b ä');
   expect(await tenant.decrypt(await tenant.encrypt(HELLO))).toEqual(new Uint8Array(HELLO));

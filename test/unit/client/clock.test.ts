@@ -108,7 +108,12 @@ describe('a client with a wrong clock', () => {
     [7_200_400, '7200 s behind'],
     [-1600, '2 s ahead'],
   ] as const)('rounds a difference of %d ms to "%s"', ([offsetMs, said]) => {
-    expect(clockRefusal('Lambda', 403, offsetMs, {}).message).toContain(`This machine's clock is ${said}.`);
+    expect(clockRefusal('Lambda', 403, offsetMs, { requestId: 'r1', retryAfterSeconds: 3 })).toMatchObject({
+      code: 'Forbidden',
+      message: `Lambda answered with status 403, even after the client signed with AWS's time. This machine's clock is ${said}.`,
+      requestId: 'r1',
+      retryAfterSeconds: 3,
+    });
   });
 
   it('names the clock in errors for status 401 and 403, but not for 500', async () => {
@@ -137,6 +142,18 @@ describe('a client with a wrong clock', () => {
     expect(await client.decrypt('kf1.x')).toEqual(new Uint8Array(HELLO));
     expect([hoursAhead(0), hoursAhead(1)]).toEqual([-2, 0]);
   });
+
+  it.for([200, 400, 404, 429, 500])(
+    "does not compare its clock with the response's date after status %i",
+    async (status) => {
+      const client = await clientOf('HTTP', [at(2 * HOUR_MS, { status, body: '{}' }), at(2 * HOUR_MS, good)]);
+      const { message } = await failureOf(client.decrypt('kf1.x'));
+      expect(message).not.toContain('clock');
+      await client.decrypt('kf1.x');
+      expect([hoursAhead(0), hoursAhead(1)]).toEqual([0, 0]);
+      expect(stub.requests).toHaveLength(2);
+    },
+  );
 
   it('corrects the time only once, and does not retry a request that was signed with the correct time', async () => {
     const client = await clientOf(
@@ -198,7 +215,9 @@ it('the client corrects its clock only if the difference is four minutes or more
 
 it('the client retries once if the API says that the signature is not yet current, and then blames the clock', async () => {
   const refusal = refused('Other', 'Signature not yet current: …');
-  const error = await failureOf((await clientOf('HTTP', [refusal])).decrypt('kf1.x'));
+  const credentials = vi.fn<() => Promise<typeof IDENTITY>>(() => Promise.resolve(IDENTITY));
+  const error = await failureOf((await clientOf('HTTP', [refusal], credentials)).decrypt('kf1.x'));
+  expect(credentials.mock.calls).toEqual([[], []]);
   expect(error.message).toBe("The API answered with status 403: check this machine's clock and its credentials.");
   expect(stub.requests).toHaveLength(2);
 });
@@ -219,6 +238,27 @@ describe('a client with expired credentials', () => {
     const client = await clientOf('HTTP', [at(2 * HOUR_MS, FORBIDDEN), at(2 * HOUR_MS, good)], credentials);
     await client.decrypt('kf1.x');
     expect(credentials).toHaveBeenCalledTimes(2);
+  });
+
+  it('signs a request to Lambda again even if it finds no new credentials', async () => {
+    const refreshed: unknown[] = [];
+    const config = {
+      serviceId: 'Lambda',
+      maxAttempts: async () => 1,
+      credentials: async (options?: object) => {
+        refreshed.push(options);
+        if (options !== undefined) throw new Error('CANARY');
+        return IDENTITY;
+      },
+    };
+    const send = vi
+      .fn<() => Promise<unknown>>()
+      .mockRejectedValueOnce(Object.assign(new Error('…'), { name: 'ExpiredTokenException' }))
+      .mockResolvedValue({ Payload: Buffer.from(good.body), $metadata: {} });
+    const client = { config, send } as unknown as LambdaClient;
+    const lambda = new LambdaTransport({ functions: 'keyfold', client });
+    expect(await new KeyfoldClient({ lambda }).partition('p').decrypt('kf1.x')).toEqual(new Uint8Array(HELLO));
+    expect([refreshed, send.mock.calls.length]).toEqual([[undefined, { forceRefresh: true }], 2]);
   });
 
   it.for([

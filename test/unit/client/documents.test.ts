@@ -93,7 +93,19 @@ it.for<[string, () => unknown]>([
   ['an array with further members', () => ({ card: /(?<bank>\d)/.exec('4111') })],
   ['URL parameters', () => new URLSearchParams('card=4111')],
 ])('the client refuses %s, which JSON.stringify would drop or replace', ([, make]) => {
-  expect(() => textOf(make())).toThrow(new TypeError('request.document has no JSON form.'));
+  expect(() => textOf(make())).toThrow(
+    new TypeError('request.document has no JSON form.', {
+      cause: new TypeError(
+        'JSON has no such value: a function, NaN, an invalid Date, a Map, bytes, undefined in an array or members of an array.',
+      ),
+    }),
+  );
+});
+
+it('the client names the cause if JSON.stringify refuses a value', () => {
+  const cause: unknown = expect.objectContaining({ message: 'Do not know how to serialize a BigInt' });
+  const refused: unknown = expect.objectContaining({ message: 'request has no JSON form.', cause });
+  expect(() => jsonOf({ a: 5n })).toThrow(refused);
 });
 
 it('the client sends what toJSON methods return, and leaves out undefined members', () => {
@@ -112,7 +124,6 @@ it('the client sends what toJSON methods return, and leaves out undefined member
 });
 
 it('the client throws a TypeError for a value that JSON cannot represent', () => {
-  for (const document of [undefined, () => 1, Symbol('a')]) {
-    expect(() => textOf(document)).toThrow(TypeError);
-  }
+  expect(() => textOf(undefined)).toThrow(new TypeError('request must have one of document and documentText.'));
+  for (const value of [undefined, () => 1, Symbol('a')]) expect(jsonOf(value)).toBeUndefined();
 });

@@ -6,6 +6,7 @@ import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import { credentialsError } from '../../../src/client/errors.ts';
 import { HttpExchange } from '../../../src/client/exchange.ts';
 import {
   KeyfoldClient,
@@ -253,6 +254,27 @@ describe('a problem document', () => {
   });
 });
 
+it.for([
+  [{ name: 'Throttling' }, 'Unavailable', 'AWS credentials are temporarily unavailable: Throttling.'],
+  [{ code: 'ECONNRESET' }, 'Unavailable', 'AWS credentials are temporarily unavailable: Error.'],
+  [{ name: 'AccessDenied' }, 'Unauthenticated', 'No AWS credentials were found: AccessDenied.'],
+] as const)('an error %j of a credential provider becomes %s', ([fault, code, message]) => {
+  const error = credentialsError(Object.assign(new Error('CANARY'), fault));
+  expect(error).toMatchObject({ code, message, retryable: code === 'Unavailable' });
+  expect(credentialsError(fault)).toMatchObject({ message: 'No AWS credentials were found: Error.' });
+});
+
+it('the default LambdaClient gives up a connection attempt after two seconds', async () => {
+  const send = vi.spyOn(lambda.LambdaClient.prototype, 'send').mockRejectedValue(new Error('enough'));
+  const transport = new LambdaTransport({ functions: 'keyfold', credentials: LOCAL_CREDENTIALS });
+  const call = { partition: 'p', operation: 'decrypt', members: {} } as const;
+  await expect(transport.send(call, new AbortController().signal)).rejects.toThrow('enough');
+  const { config } = send.mock.contexts[0] as lambda.LambdaClient;
+  expect(await config.maxAttempts()).toBe(1);
+  const { configProvider } = config.requestHandler as unknown as { readonly configProvider: Promise<object> };
+  expect(await configProvider).toMatchObject({ connectionTimeout: 2000 });
+});
+
 it("the client compares a retry-after date with this machine's clock if the response has no date", async () => {
   vi.useFakeTimers({ toFake: ['Date'], now: new Date('2026-11-27T10:00:00.500Z') });
   const headers = { date: 'some day', 'retry-after': 'Fri, 27 Nov 2026 10:00:30 GMT' };
@@ -269,7 +291,10 @@ it('the client reads a retry-after date without a time zone as GMT, whatever the
 it('the client throws Unreachable if Lambda times out, and rethrows configuration errors unchanged', async () => {
   for (const [fault, expected] of [
     [{ name: 'TimeoutError' }, { code: 'Unreachable', message: 'Lambda could not be reached: TimeoutError.' }],
-    [{ name: 'OddError', $response: { statusCode: 200 } }, { code: 'Unreachable' }],
+    [
+      { name: 'OddError', $response: { statusCode: 200 } },
+      { code: 'Unreachable', message: 'Lambda could not be reached: OddError.' },
+    ],
     [{ name: 'OddError' }, { name: 'OddError' }],
   ] as const) {
     const requestHandler = { handle: () => Promise.reject(Object.assign(new Error('CANARY'), fault)) };
@@ -288,6 +313,7 @@ it.for([
   ['DEPTH_ZERO_SELF_SIGNED_CERT', { code: 'DEPTH_ZERO_SELF_SIGNED_CERT' }],
   ['ECODE', { name: 'OddError', code: 'ECODE' }],
   ['OddError', { name: 'OddError' }],
+  ['an unknown fault', { name: undefined }],
 ] as const)('the client names the cause of a connection error: %s', async ([named, fault]) => {
   vi.spyOn(HttpExchange.prototype, 'post').mockRejectedValue(Object.assign(new Error('CANARY'), fault));
   const error = await thrownFor('HTTP', 'hang');

@@ -18,12 +18,11 @@ const context = { table: 'users', id: '42' };
 const path = "$['card']";
 const format = 'compact';
 const binding = { context, contextFrom: { row: '$.row' }, bindPath: 'exact' } as const;
-const options = (): { signal: AbortSignal } => ({ signal: new AbortController().signal });
 const bytes = new Uint8Array(HELLO);
 
 type Row = readonly [
   title: string,
-  call: (client: PartitionClient) => Promise<unknown>,
+  call: (client: PartitionClient, options: { readonly signal: AbortSignal }) => Promise<unknown>,
   operation: string,
   members: object,
   answer: object,
@@ -31,19 +30,19 @@ type Row = readonly [
 ];
 
 const ROWS: readonly Row[] = [
-  ['encrypt', (p) => p.encrypt(HELLO, options()), 'encrypt', { plaintext }, { record: RECORD }, RECORD],
+  ['encrypt', (p, options) => p.encrypt(HELLO, options), 'encrypt', { plaintext }, { record: RECORD }, RECORD],
   [
     'encrypt with every option',
-    (p) => p.encrypt(HELLO, { ...options(), format, context }),
+    (p, options) => p.encrypt(HELLO, { ...options, format, context }),
     'encrypt',
     { plaintext, format, context },
     { record: COMPACT },
     COMPACT,
   ],
-  ['decrypt', (p) => p.decrypt(RECORD), 'decrypt', { record: RECORD }, { plaintext }, bytes],
+  ['decrypt', (p, options) => p.decrypt(RECORD, options), 'decrypt', { record: RECORD }, { plaintext }, bytes],
   [
     'decrypt with every option',
-    (p) => p.decrypt(COMPACT, { ...options(), context, path }),
+    (p, options) => p.decrypt(COMPACT, { ...options, context, path }),
     'decrypt',
     { record: COMPACT, path, context },
     { plaintext },
@@ -51,7 +50,7 @@ const ROWS: readonly Row[] = [
   ],
   [
     'rewrap',
-    (p) => p.rewrap(RECORD),
+    (p, options) => p.rewrap(RECORD, options),
     'rewrap',
     { record: RECORD },
     { record: RECORD, rewrapped: false },
@@ -59,7 +58,7 @@ const ROWS: readonly Row[] = [
   ],
   [
     'rewrap with every option',
-    (p) => p.rewrap(RECORD, { ...options(), format }),
+    (p, options) => p.rewrap(RECORD, { ...options, format }),
     'rewrap',
     { record: RECORD, format },
     { record: COMPACT, rewrapped: true },
@@ -67,7 +66,7 @@ const ROWS: readonly Row[] = [
   ],
   [
     'encryptBatch',
-    (p) => p.encryptBatch([HELLO, { plaintext: HELLO, context }]),
+    (p, options) => p.encryptBatch([HELLO, { plaintext: HELLO, context }], options),
     'encrypt-batch',
     { items: [{ plaintext }, { plaintext, context }] },
     { results: [{ record: RECORD }, { record: RECORD }] },
@@ -75,7 +74,8 @@ const ROWS: readonly Row[] = [
   ],
   [
     'encryptBatch with every option',
-    (p) => p.encryptBatch([HELLO, { plaintext: HELLO, context }], { ...options(), format, shareDataRowKey: false }),
+    (p, options) =>
+      p.encryptBatch([HELLO, { plaintext: HELLO, context }], { ...options, format, shareDataRowKey: false }),
     'encrypt-batch',
     {
       items: [
@@ -89,7 +89,7 @@ const ROWS: readonly Row[] = [
   ],
   [
     'decryptBatch',
-    (p) => p.decryptBatch([RECORD, COMPACT, { record: RECORD, context, path }, { record: COMPACT }], options()),
+    (p, options) => p.decryptBatch([RECORD, COMPACT, { record: RECORD, context, path }, { record: COMPACT }], options),
     'decrypt-batch',
     { items: [{ record: RECORD }, { record: COMPACT }, { record: RECORD, path, context }, { record: COMPACT }] },
     { results: [{ plaintext }, { plaintext: '' }, { plaintext }, { plaintext }] },
@@ -97,7 +97,7 @@ const ROWS: readonly Row[] = [
   ],
   [
     'rewrapBatch',
-    (p) => p.rewrapBatch([RECORD, COMPACT], options()),
+    (p, options) => p.rewrapBatch([RECORD, COMPACT], options),
     'rewrap-batch',
     { items: [{ record: RECORD }, { record: COMPACT }] },
     {
@@ -113,7 +113,7 @@ const ROWS: readonly Row[] = [
   ],
   [
     'rewrapBatch to the compact format',
-    (p) => p.rewrapBatch([RECORD], { format }),
+    (p, options) => p.rewrapBatch([RECORD], { ...options, format }),
     'rewrap-batch',
     { items: [{ record: RECORD, format }] },
     { results: [{ record: COMPACT, rewrapped: true }] },
@@ -121,23 +121,26 @@ const ROWS: readonly Row[] = [
   ],
   [
     'encryptFields',
-    (p) => p.encryptFields({ document: { a: 1 }, fields: ['$.a'] }, options()),
+    (p, options) => p.encryptFields({ document: { a: -0 }, fields: ['$.a'] }, options),
     'encrypt-fields',
-    { fields: ['$.a'], documentText: '{"a":1}' },
+    { fields: ['$.a'], documentText: '{"a":-0}' },
     { documentText: '{"a":"kf1j.x"}' },
     { a: 'kf1j.x' },
   ],
   [
     'encryptFields with every option',
-    (p) =>
-      p.encryptFields({
-        documentText: '{"a": 1.0}',
-        fields: ['$.a'],
-        allowMissing: true,
-        skipSealed: false,
-        shareDataRowKey: true,
-        ...binding,
-      }),
+    (p, options) =>
+      p.encryptFields(
+        {
+          documentText: '{"a": 1.0}',
+          fields: ['$.a'],
+          allowMissing: true,
+          skipSealed: false,
+          shareDataRowKey: true,
+          ...binding,
+        },
+        options,
+      ),
     'encrypt-fields',
     {
       allowMissing: true,
@@ -154,7 +157,7 @@ const ROWS: readonly Row[] = [
   ],
   [
     'decryptFields',
-    (p) => p.decryptFields({ document: { a: 'kf1j.x' }, all: true, ...binding }, options()),
+    (p, options) => p.decryptFields({ document: { a: 'kf1j.x' }, all: true, ...binding }, options),
     'decrypt-fields',
     { bindPath: 'exact', all: true, context, contextFrom: { row: '$.row' }, documentText: '{"a":"kf1j.x"}' },
     { documentText: '{"a":1}' },
@@ -162,7 +165,7 @@ const ROWS: readonly Row[] = [
   ],
   [
     'decryptFields with paths',
-    (p) => p.decryptFields({ documentText: '{}', fields: ['$.a', '$.b'], allowMissing: true }),
+    (p, options) => p.decryptFields({ documentText: '{}', fields: ['$.a', '$.b'], allowMissing: true }, options),
     'decrypt-fields',
     { allowMissing: true, fields: ['$.a', '$.b'], documentText: '{}' },
     { documentText: '{}' },
@@ -180,7 +183,9 @@ describe('over HTTP', () => {
 
   it.for(ROWS)('%s sends this request', async ([, call, operation, members, , result]) => {
     const http = { endpoint: stub.url, region: 'us-west-2', credentials: LOCAL_CREDENTIALS };
-    expect(await call(new KeyfoldClient({ http, retry: { maxAttempts: 1 } }).partition('tenant-1'))).toEqual(result);
+    const client = new KeyfoldClient({ http, retry: { maxAttempts: 1 } }).partition('tenant-1');
+    const { signal } = new AbortController();
+    expect(await call(client, { signal })).toEqual(result);
     const [{ atMs: _, body, ...sent }] = stub.requests.slice(-1) as [StubRequest];
     expect({ ...sent, body: JSON.parse(body) as unknown }).toStrictEqual({
       method: 'POST',
@@ -214,7 +219,12 @@ it.for(ROWS)('%s invokes the function that may do so', async ([, call, operation
     },
   } as unknown as LambdaClient;
   const lambda = new LambdaTransport({ functions: { seal: 'seal', open: 'open' }, client });
-  expect(await call(new KeyfoldClient({ lambda }).partition('a/b'))).toEqual(result);
+  const partition = new KeyfoldClient({ lambda }).partition('a/b');
+  const { signal } = new AbortController();
+  expect(await call(partition, { signal })).toEqual(result);
   const FunctionName = operation.startsWith('decrypt') ? 'open' : 'seal';
   expect(sent).toStrictEqual([{ FunctionName, payload: { ...members, operation, partition: 'a/b' } }]);
+  const reason = new Error('gone');
+  await expect(call(partition, { signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
+  expect(sent).toHaveLength(1);
 });

@@ -310,16 +310,13 @@ describe('kmsContract', () => {
     ],
     [
       'makes empty wraps',
-      () => {
-        let last = Buffer.alloc(0);
-        return {
-          wrap: async (key) => {
-            last = Buffer.from(key);
-            return Buffer.alloc(0);
-          },
-          unwrap: async () => ({ key: Buffer.from(last) }),
-        };
-      },
+      () => ({
+        wrap: async (key) => {
+          kept.set(key);
+          return Buffer.alloc(0);
+        },
+        unwrap: async () => ({ key: Buffer.from(kept) }),
+      }),
       'another process wrapped',
     ],
     [
