@@ -80,6 +80,57 @@ it('the local gateway makes an event of payload format 2.0', async () => {
   ]);
 });
 
+/** The event for a request to this server. */
+function eventOf(method: string, url: string, body: Buffer, headers: Readonly<Record<string, string[]>> = {}): object {
+  const asked = { method, url, headersDistinct: headers, httpVersion: '1.0', socket: {} };
+  return toEvent(asked as unknown as IncomingMessage, body);
+}
+
+it.for([
+  ['GET', '/v1/health', 'GET /v1/health', '/v1/health', undefined],
+  ['GET', '/v1/ready', 'GET /v1/ready', '/v1/ready', undefined],
+  ['GET', '/v1/openapi.json', 'GET /v1/openapi.json', '/v1/openapi.json', undefined],
+  ['POST', '/v1/health', '$default', '/v1/health', undefined],
+  ['GET', '/v1/healths', '$default', '/v1/healths', undefined],
+  ['POST', '/v1/partitions//encrypt', '$default', '/v1/partitions//encrypt', undefined],
+  ['POST', '/v1/partitions/a/encrypt/', '$default', '/v1/partitions/a/encrypt/', undefined],
+  [
+    'POST',
+    '/v1/partitions/%/b%2Fc',
+    'POST /v1/partitions/{partition}/{operation}',
+    '/v1/partitions/%/b%2Fc',
+    { partition: '%', operation: 'b/c' },
+  ],
+] as const)('the local gateway gives %s %s the route %s', ([method, url, routeKey, rawPath, pathParameters]) => {
+  const found = eventOf(method, url, Buffer.alloc(0));
+  expect(found).toMatchObject({ routeKey, rawPath, rawQueryString: '', requestContext: { routeKey } });
+  expect((found as { pathParameters?: object }).pathParameters).toEqual(pathParameters);
+  expect(found).not.toHaveProperty('body');
+  expect(found).toMatchObject({
+    isBase64Encoded: false,
+    requestContext: {
+      domainName: '127.0.0.1',
+      http: { method, path: rawPath, protocol: 'HTTP/1.0', sourceIp: '127.0.0.1', userAgent: '' },
+    },
+  });
+});
+
+it.for([
+  ['text/plain', 'hi', 'hi', false],
+  ['application/problem+json', 'hi', 'hi', false],
+  ['application/javascript', 'hi', 'hi', false],
+  ['application/xml', 'hi', 'hi', false],
+  ['application/octet-stream', 'hi', 'aGk=', true],
+  ['image/text/plain', 'hi', 'aGk=', true],
+  ['text/plain', Buffer.from([255]), '/w==', true],
+] as const)(
+  'the local gateway passes on a body of the type %s as text only if it is text',
+  ([type, sent, body, isBase64Encoded]) => {
+    const found = eventOf('POST', '/', Buffer.from(sent), { 'content-type': [type] });
+    expect(found).toMatchObject({ body, isBase64Encoded, headers: { 'content-type': type } });
+  },
+);
+
 it.for([
   ['bytes that are not UTF-8', Buffer.from('{"plaintext":"\xe9"}', 'latin1'), {}, 400, /not UTF-8/],
   ['a byte order mark', `\ufeff${BODY}`, {}, 400, /byte order mark/],

@@ -202,6 +202,141 @@ it('the table of keys describes rows of each kind, also rows that cannot be read
   expect(revoked).toEqual([rows[0], rows[2], rows[3]]);
 });
 
+/** A call as the page receives it. */
+function call(service: string, region: string | null, action: string, outcome = 'ok'): object {
+  return { service, region, action, keyId: null, outcome };
+}
+
+/** What the page shows about a request with these calls. */
+async function lastWith(
+  calls: readonly object[],
+  { ok = true, usedKeys = false, keyService = 'KMS' },
+): Promise<PageElement[]> {
+  const { lastView } = await import(join(FOLDER, 'last-view.js'));
+  const asked = { path: '/p', body: '', status: 200, text: '', ms: 5, ok, calls };
+  return lastView({ asked, usedKeys }, keyService) as PageElement[];
+}
+
+const READ = call('DynamoDB', null, 'GetItem');
+const STORED = call('DynamoDB', null, 'PutItem');
+const BAO = { keyService: 'OpenBao' };
+
+it.for([
+  ['Refused without a call to OpenBao or DynamoDB.', [], { ok: false, ...BAO }],
+  ['No call: the keys were in memory.', [], { usedKeys: true }],
+  ['No call: no field changed.', [], {}],
+  ['Read key rows only: the System Key was in memory.', [READ], { usedKeys: true }],
+  ['Read key rows only.', [READ], {}],
+  ['us-west-2 failed, and no region answered.', [call('KMS', 'us-west-2', 'Decrypt', 'down')], {}],
+  ['OpenBao failed, and nothing else answered.', [call('OpenBao', null, 'transit/decrypt/k', 'down')], BAO],
+  [
+    'Created a System Key, encrypted by OpenBao. Stored new keys, encrypted, in DynamoDB.',
+    [call('OpenBao', null, 'transit/encrypt/k'), STORED],
+    BAO,
+  ],
+  ['Stored new keys, encrypted, in DynamoDB.', [STORED], {}],
+  ['OpenBao decrypted the System Key, which now stays in memory.', [call('OpenBao', null, 'transit/decrypt/k')], BAO],
+  [
+    'us-west-2 failed, us-east-1 answered: the request went on. Created a System Key, encrypted by KMS in each region that answered.',
+    [call('KMS', 'us-west-2', 'GenerateDataKey', 'down'), call('KMS', 'us-east-1', 'GenerateDataKey')],
+    {},
+  ],
+] as const)('the page explains the cost of a request: “%s”', async ([explained, calls, options]) => {
+  const [, shown = null] = await lastWith(calls, options);
+  expect([shown?.className, textOf(shown)]).toEqual(['why', explained]);
+});
+
+it('the page collapses a list of more than eight calls', async () => {
+  for (const [length, isCollapsed] of [
+    [8, false],
+    [9, true],
+  ] as const) {
+    const shown = await lastWith(
+      Array.from({ length }, () => READ),
+      {},
+    );
+    const summaries = shown.flatMap((part) => texts('summary', part));
+    expect(summaries.includes('The calls, in the order in which they ended')).toBe(isCollapsed);
+    expect(shown.flatMap((part) => texts('li', part))).toHaveLength(length);
+  }
+});
+
+it('the chain of keys says what is unknown or broken, and names the transit key of OpenBao', async () => {
+  const { chainView } = await import(join(FOLDER, 'chain-view.js'));
+  const parent = { id: '_IK_b', created: 0 };
+  const record = { parent, created: 60, data: { length: 29 } };
+  const system = { id: '_SK_a', created: 0, state: 'expired', wraps: [{ region: 'west', arn: 'arn:key/1' }] };
+  const intermediate = { ...parent, state: 'erased', parent: { id: '_SK_a', created: 0 } };
+  const linksOf = (keys: readonly object[], keyService: string): string[] => {
+    const regions = [
+      { region: 'west', fault: {} },
+      { region: 'east', fault: null },
+    ];
+    const chain: PageElement = chainView(record, { keys, keyService, regions });
+    return texts('li.link', chain);
+  };
+  const made = 'made 1970-01-01 00:00:00 UTC, kept in DynamoDB;';
+  const rest = [
+    'Data Row Key this record alone made 1970-01-01 00:01:00 UTC, kept in the record; encrypted with the Intermediate Key',
+    'Your data 1 byteencrypted with the Data Row Key, in the record',
+  ];
+  expect(linksOf([system, intermediate], 'KMS')).toEqual([
+    'KMS keys one per region, independentwest✓ decrypts the System Key ✕ broken nowkey/1east✕ cannot decrypt the System Key yet',
+    `System Key one per service and product ⏱ expired_SK_a${made} each region marked ✓ above can decrypt it alone`,
+    `Intermediate Key one per partition ✕ erased_IK_b${made} encrypted with the System Key`,
+    ...rest,
+  ]);
+  expect(linksOf([], 'KMS')).toEqual([
+    'KMS keys one per region, independentwest? the System Key is unknown ✕ broken noweast? the System Key is unknown',
+    'System Key one per service and product ? unknown',
+    `Intermediate Key one per partition ? not in this table_IK_b${made} encrypted with the System Key`,
+    ...rest,
+  ]);
+  const sealed = { ...system, wrappedBy: 'version 1 of a transit key' };
+  expect(linksOf([sealed, intermediate], 'OpenBao').slice(0, 2)).toEqual([
+    'Transit key in OpenBaoThe System Key is encrypted with version 1 of a transit key.',
+    `System Key one per service and product ⏱ expired_SK_a${made} encrypted with the transit key`,
+  ]);
+  expect(linksOf([], 'OpenBao')[0]).toBe(
+    'Transit key in OpenBaoThe System Key is encrypted with a key that is unknown.',
+  );
+});
+
+it('the page asks before each command what the user wants', async () => {
+  const { OPERATIONS } = await import(join(FOLDER, 'operate.js'));
+  const questions = Object.entries(OPERATIONS as Record<string, { question: (partition: string) => object }>);
+  expect(Object.fromEntries(questions.map(([id, { question }]) => [id, question('p')]))).toEqual({
+    rotate: {
+      title: 'Rotate the Intermediate Key of p?',
+      text: 'This makes the next version of the Intermediate Key of p now, and revokes nothing. Old records still decrypt.',
+      action: 'Rotate',
+      harmless: true,
+    },
+    'rotate-system': {
+      title: 'Rotate the System Key?',
+      text: 'This makes the next version of the System Key now, and revokes nothing. Old records still decrypt.',
+      action: 'Rotate',
+      harmless: true,
+    },
+    erase: {
+      title: 'Erase p?',
+      text: 'This marks and revokes every key of p. Its records no longer decrypt, and nothing new is encrypted for it. You can cancel until the keys are deleted.',
+      action: 'Erase',
+    },
+    'erase-cancel': {
+      title: 'Cancel the erasure of p?',
+      text: 'The records decrypt again. The old keys stay revoked, so the next encrypt makes a new key.',
+      action: 'Cancel the erasure',
+      harmless: true,
+    },
+    'erase-finish': {
+      title: 'Delete the keys of p for good?',
+      text: 'No record of the partition can ever be decrypted again. In production, the command refuses until the waiting time is over. Here, the page sets the clock of the command to that time.',
+      action: 'Delete the keys',
+    },
+  });
+});
+
 describe('a text on the page', () => {
   it('is encrypted and decrypted, and the page shows the cost of each request', async () => {
     fill('plaintext', 'Grüße, 世界');
@@ -219,6 +354,7 @@ describe('a text on the page', () => {
     await press('Decrypt');
     expect(note()).toBe('Not the same as the plaintext on this page now.');
     expect(await press('Start cold')).toBe('Started cold: 0 KMS calls, 0 DynamoDB calls.');
+    expect(why()).toBe('The process and the keys in its memory are gone. The next request starts a new process.');
     expect(await press('Decrypt')).toBe('Decrypted: 1 KMS call, 2 DynamoDB calls.');
     expect(why()).toBe('KMS decrypted the System Key, which now stays in memory.');
     expect(texts('li', byId('last'))).toEqual([
@@ -361,6 +497,28 @@ describe('the record on the page', () => {
     await press('Encrypt');
     expect(textOf(byId('bytes').querySelector('dl'))).toMatch(FACTS);
     expect(texts('h3', byId('bytes'))[0]).toMatch(/^After kf2\., in base64url which keys decrypt it, \d+ bytes$/);
+    expect(texts('span.row-name', byId('bytes')).slice(0, 5)).toEqual([
+      'Data Row Key made 6 bytes',
+      'Intermediate Key made 6 bytes',
+      'Length of its id 2 bytes',
+      expect.stringMatching(/^Intermediate Key's id \d+ bytes$/),
+      'Ciphertext 32 bytes',
+    ]);
+    const meanings = texts('span.row-why', byId('bytes'));
+    const made = /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC$/;
+    expect(meanings).toEqual([
+      expect.stringMatching(made),
+      expect.stringMatching(made),
+      String(`_IK_${partition()}_local_keyfold`.length),
+      `_IK_${partition()}_local_keyfold`,
+      'the key of this record alone',
+      'proof that no bit was changed',
+      'random, used once',
+      'holds only for the context that the record was encrypted with',
+      'as long as the plaintext',
+      'proof that no bit was changed',
+      'random, used once',
+    ]);
     expect(texts('h3', byId('bytes')).slice(1)).toEqual([
       'Data Row Key encrypted with the Intermediate Key, 60 bytes',
       'Proof of the context, 32 bytes',
@@ -368,7 +526,10 @@ describe('the record on the page', () => {
     ]);
   });
 
-  it('shows the first 96 bytes of a long part', async () => {
+  it('shows the first 96 bytes of a long part, and says that an empty part is empty', async () => {
+    fill('plaintext', '');
+    await press('Encrypt');
+    expect(texts('code', byId('bytes'))[3]).toBe('none: the plaintext was empty');
     fill('plaintext', 'x'.repeat(100));
     await press('Encrypt');
     const [, , , data = ''] = texts('code', byId('bytes'));
@@ -431,9 +592,13 @@ describe('the buttons of the page', () => {
     await waitFor(() => expect(buttonOf('Break us-west-2')).toBeDefined());
     await pressAndAnswer("Replace a tenant's key Revoke it, start cold, rewrap.", 'ask-yes');
     expect(byId('last-status').textContent).toMatch(/^Rewrapped/);
+    expect(note()).toBe('The latest Intermediate Key now encrypts the Data Row Key. The payload is unchanged.');
     expect(doneSteps()).toEqual(['first', 'failover', 'rewrap']);
     expect(keyRows()).toEqual(['Intermediate Key ✓ valid', 'Intermediate Key ✕ revoked']);
     expect(await press('Rewrap')).toMatch(/^Nothing to rewrap/);
+    expect(note()).toBe(
+      'It already was under the latest Intermediate Key. Revoke that key and start cold: then there is a later one.',
+    );
   });
 
   it.for([
@@ -464,18 +629,21 @@ describe('the buttons of the page', () => {
     await press('Encrypt');
     expect(await press('Run maintenance')).toMatch(/^Maintained: [1-9]\d* KMS calls/);
     expect(opened()).toContain('"opens": true');
-    expect(why()).toMatch(/^It lets each region decrypt each System Key/);
+    expect(why()).toBe('It lets each region decrypt each System Key, adds what is missing, and reports what it found.');
   });
 
   it('revoke a key only after the user has confirmed', async () => {
     await press('Encrypt');
     await pressAndAnswer(revokeLabel(), 'ask-no');
     expect(textOf(byId('ask-text'))).toMatch(
-      /^_IK_\S+, created \d{4}-\d\d-\d\d \d\d:\d\d:00 UTC\. This cannot be undone\./,
+      /^_IK_\S+, created \d{4}-\d\d-\d\d \d\d:\d\d:00 UTC\. This cannot be undone\. The key still decrypts what it encrypted, but Keyfold creates another key to encrypt with\.$/,
     );
+    expect([byId('ask-title').textContent, byId('ask-yes').textContent]).toEqual(['Revoke this key?', 'Revoke']);
     expect(keyRows()).toEqual(['Intermediate Key ✓ valid']);
     await pressAndAnswer(revokeLabel(), 'ask-yes');
-    expect(byId('keys-status').textContent).toMatch(/^Ran keyfold keys revoke _IK_\S+ \d+ --yes\..* is revoked\./);
+    expect(byId('keys-status').textContent).toMatch(
+      /^Ran keyfold keys revoke _IK_\S+ \d+ --yes\. _IK_\S+, created .* UTC, is revoked\. It still decrypts what it encrypted\. A running process encrypts with it until it reads the table again, within an hour\. Start cold to get a new key at once\.$/,
+    );
     expect([keyRows(), revokeLabel()]).toEqual([['Intermediate Key ✕ revoked'], '']);
     // The button is gone, so the focus moves to the message. A screen reader then reads it.
     expect(page.document.activeElement?.id).toBe('keys-status');

@@ -1,6 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import { request } from 'node:http';
 import { extname, join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { JournalCall } from '../../../local/call-journal.ts';
 import type { PageRow } from '../../../local/key-rows.ts';
@@ -65,11 +66,19 @@ async function send(operation: string, content: unknown): Promise<{ answer: Answ
 }
 
 /** Sends a request with headers that fetch does not allow, and returns its status. */
-function statusOf(method: string, path: string, headers: Record<string, string>): Promise<number | undefined> {
+async function statusOf(method: string, path: string, headers: Record<string, string>): Promise<number | undefined> {
+  return (await answerTo(method, path, headers)).status;
+}
+
+/** Sends a request with headers that fetch does not allow, and returns its status and its body. */
+function answerTo(
+  method: string,
+  path: string,
+  headers: Record<string, string>,
+): Promise<{ status: number | undefined; body: string }> {
   return new Promise((resolve, reject) => {
     const sent = request(world.url + path, { method, headers }, (answer) => {
-      answer.resume();
-      resolve(answer.statusCode);
+      text(answer).then((body) => resolve({ status: answer.statusCode, body }), reject);
     });
     sent.once('error', reject);
     sent.end();
@@ -129,6 +138,27 @@ describe('the routes under /local/', () => {
     expect(await statusOf(method, path, { origin: 'https://example.com' })).toBe(403);
     expect(await statusOf(method, path, { origin: 'null' })).toBe(403);
     expect(await statusOf(method, path, { host: 'example.com' })).toBe(403);
+  });
+
+  it('say why they refuse a request from another machine, and a body that is not JSON', async () => {
+    expect(await answerTo('GET', '/local/state', { host: 'example.com' })).toEqual({
+      status: 403,
+      body: '{"error":"Only requests from this machine may control the local world."}',
+    });
+    for (const path of ['/local/keys/revoke', '/local/keys/rotate', '/local/partitions/erase']) {
+      const body = '{"error":"The body is not JSON."}';
+      expect(await answerTo('POST', path, {})).toEqual({ status: 400, body });
+    }
+    expect(await answerTo('GET', '/page/none.js', {})).toEqual({ status: 404, body: 'The file does not exist.\n' });
+  });
+
+  it('respond with JSON that no browser stores, also if they have nothing to report', async () => {
+    const answer = await fetch(`${world.url}/local/regions/us-east-1/fault`, { method: 'DELETE' });
+    expect([answer.status, await answer.text()]).toEqual([200, '{}']);
+    const headers = { 'content-type': 'application/json', 'cache-control': 'no-store' };
+    expect(Object.fromEntries(answer.headers)).toMatchObject(headers);
+    const { position, calls } = await get<{ position: number; calls: unknown[] }>('/local/calls');
+    expect([position >= 0, calls]).toEqual([true, []]);
   });
 
   it('refuse a fault for a region that does not exist', async () => {
@@ -236,6 +266,7 @@ describe('the key table on the local page', () => {
 
     expect(await run('/local/keys/revoke', { id: '_IK_tenant-1_local_keyfold', created })).toMatchObject({
       command: `keyfold keys revoke _IK_tenant-1_local_keyfold ${created} --yes`,
+      audit: { action: 'keys revoke', caller: { user: 'page', host: 'npm start' }, outcome: 'revoked' },
       exitCode: 0,
       printed: { outcome: 'revoked' },
     });
@@ -246,12 +277,22 @@ describe('the key table on the local page', () => {
   });
 });
 
-/** Runs a command of `keyfold`, as the page does. Returns the command, its exit code, and the JSON that it prints. */
-async function run(path: string, content: unknown): Promise<{ command: string; exitCode: number; printed: unknown }> {
+/** A command of `keyfold`, its exit code, the JSON that it printed, and its last audit line, if it changed a key. */
+interface Ran {
+  readonly command: string;
+  readonly exitCode: number;
+  readonly printed: unknown;
+  readonly audit?: unknown;
+}
+
+/** Runs a command of `keyfold`, as the page does. */
+async function run(path: string, content: unknown): Promise<Ran> {
   const answer = await post(path, content);
   expect(answer.status).toBe(200);
   const { command, exitCode, stdout, stderr } = (await answer.json()) as CommandResult & { command: string };
-  return { command, exitCode, printed: stdout === '' ? stderr : JSON.parse(stdout) };
+  const last = stderr.split('\n').at(-1) ?? '';
+  const audit = last.startsWith('{') ? { audit: JSON.parse(last) as unknown } : {};
+  return { command, exitCode, printed: stdout === '' ? stderr : JSON.parse(stdout), ...audit };
 }
 
 function erase(step: string, more = {}): ReturnType<typeof run> {
@@ -281,7 +322,12 @@ describe('the commands that the local page runs', () => {
     ] as const) {
       const before = await rowsOf(id);
       const printed = [{ id, created: expect.any(Number) as number, outcome: 'rotated' }];
-      expect(await run('/local/keys/rotate', content)).toEqual({ command, exitCode: 0, printed });
+      expect(await run('/local/keys/rotate', content)).toEqual({
+        command,
+        exitCode: 0,
+        printed,
+        audit: expect.objectContaining({ outcome: 'rotated' }) as object,
+      });
       expect(await rowsOf(id)).toEqual(['valid', ...before]);
     }
     await post('/local/cold-start');
@@ -310,6 +356,19 @@ describe('the commands that the local page runs', () => {
     expect([await rowsOf(id), await statusOfDecrypt()]).toEqual([['revoked'], 200]);
     expect(await erase('begin', { reason: 'over' })).toMatchObject({ exitCode: 0, printed: { outcome: 'begun' } });
     expect(await erase('finish')).toMatchObject({ exitCode: 0, printed: { outcome: 'deleted' } });
+    const { keys } = await get<State>('/local/state');
+    const kinds = keys.map(({ id: one, kind, created }) => [one, kind, created ?? 0] as const);
+    expect(new Set(kinds.map(([one, kind]) => `${one} ${kind}`))).toEqual(
+      new Set([
+        '_SK_local_keyfold system',
+        '_IK_tenant-2_local_keyfold tombstone',
+        '_IK_tenant-1_local_keyfold intermediate',
+        '_EP_local_keyfold register',
+      ]),
+    );
+    // The newest row of each ID comes first.
+    expect(kinds).toEqual(kinds.toSorted(([a, , c], [b, , d]) => (a === b ? d - c : a < b ? 1 : -1)));
+    expect(keys.every(({ wrappedBy }) => wrappedBy === null)).toBe(true);
     // The only row that remains is the tombstone.
     expect([await rowsOf(id), await statusOfDecrypt()]).toEqual([['erased'], 410]);
   });
