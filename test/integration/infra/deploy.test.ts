@@ -1074,7 +1074,8 @@ describe('queue.kind', () => {
     async ([what, queue, kind]) => {
       const outcome = await deploy(what, app(queue), kind);
       expect(outcome.code).toBe(1);
-      expect(outcome.said).toContain(`the app in us-west-2 has the queue ${queue}: to change queue.kind`);
+      const why = 'to change queue.kind see docs/reference/iam-and-stacks.md';
+      expect(outcome.said).toContain(`the app in us-west-2 has the queue ${queue}: ${why}\n`);
       expect(namesOf(outcome).some((name) => /create-change-set|osls deploy/.test(name))).toBe(false);
     },
   );
@@ -1276,7 +1277,7 @@ describe('a deploy script', () => {
   it('refuses credentials from another account', async () => {
     const outcome = await cli.deploy(['keys', '--yes'], { 'sts get-caller-identity': { Account: '999999999999' } });
     expect(outcome).toMatchObject({ code: 1 });
-    expect(outcome.said).toContain('account 999999999999; the deployment is in 111122223333');
+    expect(outcome.said).toBe('these are credentials of account 999999999999; the deployment is in 111122223333\n');
     expect(namesOf(outcome)).toEqual(['sts get-caller-identity']);
   });
 
@@ -1292,7 +1293,7 @@ describe('a deploy script', () => {
   ] as const)('refuses to create keys as %s if only %s may administer the keys', async ([caller, administrator]) => {
     const outcome = await cli.deploy(['keys', '--yes'], callerOf(caller), { administrators: [administrator] });
     expect(outcome.code).toBe(1);
-    expect(outcome.said).toContain(`${caller} is not among administrators`);
+    expect(outcome.said).toBe(`${caller} is not among administrators of deploy.yml\n`);
     expect(namesOf(outcome)).toEqual(['sts get-caller-identity']);
   });
 
@@ -1344,11 +1345,16 @@ describe('a deploy script', () => {
       },
     );
     expect(outcome).toMatchObject({ code: 1, calls: [] });
-    expect(outcome.said).toContain('account is not text: put it in quotes');
-    expect(outcome.said).toContain('regions.1 is not a region');
-    expect(outcome.said).toContain('service is missing');
-    expect(outcome.said).toContain('queue.kind must be none, standard or fifo');
-    expect(outcome.said).toContain('colour is not an option');
+    const [title, ...faults] = outcome.said.split('\n');
+    expect(title).toMatch(/^\/\S+\/deploy\.yml is not valid:$/);
+    expect(faults).toEqual([
+      '- account is not text: put it in quotes',
+      '- service is missing',
+      '- regions.1 is not a region',
+      '- queue.kind must be none, standard or fifo',
+      '- colour is not an option',
+      '',
+    ]);
   });
 
   it.for([
@@ -1483,7 +1489,7 @@ describe('a deploy script', () => {
     [
       'a setting that turns metrics off',
       { settings: { POWERTOOLS_METRICS_DISABLED: 'true' } },
-      'settings.POWERTOOLS_METRICS_DISABLED can turn off the metrics',
+      'settings.POWERTOOLS_METRICS_DISABLED can turn off the metrics, on which the alarms depend',
     ],
     [
       'a development setting that turns metrics off',
@@ -1577,13 +1583,24 @@ describe('a deploy script', () => {
       },
     ],
     ['the variables of the function api are ', { settings: { POWERTOOLS_SERVICE_NAME: 'é'.repeat(2000) } }],
-    ['systemLogLevel is set without logFormat json', { systemLogLevel: 'WARN' }],
+    [
+      'systemLogLevel is set without logFormat json, without which Lambda has no log levels',
+      { systemLogLevel: 'WARN' },
+    ],
     ['applicationLogLevel is set without logFormat json', { applicationLogLevel: 'INFO', logFormat: 'text' }],
     [
-      'applicationLogLevel must be one of TRACE, DEBUG, INFO: above INFO Lambda drops the audit and the metrics',
+      'applicationLogLevel must be one of TRACE, DEBUG, INFO: above INFO Lambda drops the audit and the metrics (settings.POWERTOOLS_LOG_LEVEL leaves them)',
       { logFormat: 'json', applicationLogLevel: 'WARN' },
     ],
-    ['service holds a character that is not ASCII', { service: 'café' }],
+    ['service holds a character that is not ASCII, which CloudWatch refuses', { service: 'café' }],
+    [
+      'prefix must be one to sixteen lower-case letters, digits and hyphens, and begin with a letter',
+      { prefix: 'Keyfold' },
+    ],
+    [
+      'api.domain.certificates.us-west-2 is not the ARN of a certificate',
+      { api: { domain: { name: 'keys.example.com', certificates: { 'us-west-2': 'x' } } } },
+    ],
     ['service begins with a colon, or holds an asterisk, a question mark or a dollar sign', { service: 'orders*' }],
     ['product begins with a colon, or holds an asterisk', { product: '${aws:username}' }],
     ['service begins with a colon', { service: ':orders' }],
@@ -1594,7 +1611,10 @@ describe('a deploy script', () => {
     ],
     ['prefix begins with a prefix that S3 reserves', { prefix: 'xn--keyfold' }],
     ['settings.POWERTOOLS_A-B is not a setting', { settings: { 'POWERTOOLS_A-B': '1' } }],
-    ["tableKeyName is the name of the functions' keys", { tableKeyName: 'keyfold' }],
+    [
+      "tableKeyName is the name of the functions' keys, which DynamoDB may not use: the table needs a key of its own",
+      { tableKeyName: 'keyfold' },
+    ],
     ["tableKeyName is the name of the functions' keys", { tableKeyName: 'orders', keyName: 'orders' }],
     ['tableWriters.0 is not the ARN of a role or user', { tableWriters: ['*'] }],
     [

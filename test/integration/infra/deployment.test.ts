@@ -532,7 +532,8 @@ describe('deploy.yml', () => {
       cause: { name: 'YAMLException' },
     });
     const missing = join(folder, 'missing.yml');
-    await expect(readDeployment(missing)).rejects.toThrow(`${missing} does not exist: copy deploy.example.yml`);
+    const why = 'copy deploy.example.yml to it and fill it in (docs/tutorial/deploy.md)';
+    await expect(readDeployment(missing)).rejects.toThrow(new Error(`${missing} does not exist: ${why}`));
   });
 
   it('is not read if KEYFOLD_DEPLOY_FILE names another file, even one that does not exist', ({ onTestFinished }) => {

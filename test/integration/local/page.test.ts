@@ -1,7 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import { request } from 'node:http';
 import { extname, join } from 'node:path';
-import { text } from 'node:stream/consumers';
+import { text as textOf } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { JournalCall } from '../../../local/call-journal.ts';
 import type { PageRow } from '../../../local/key-rows.ts';
@@ -78,7 +78,7 @@ function answerTo(
 ): Promise<{ status: number | undefined; body: string }> {
   return new Promise((resolve, reject) => {
     const sent = request(world.url + path, { method, headers }, (answer) => {
-      text(answer).then((body) => resolve({ status: answer.statusCode, body }), reject);
+      textOf(answer).then((body) => resolve({ status: answer.statusCode, body }), reject);
     });
     sent.once('error', reject);
     sent.end();

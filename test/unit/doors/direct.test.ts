@@ -67,11 +67,14 @@ describe('the direct door', () => {
     const world = new FakeDependencies();
     const serves = { operations: ['encrypt', 'rewrap'] as const, partitions: ['tenant-1', 'team-*'] };
     const invoke = openDirectDoor({ world, config: { serves } });
-    for (const event of [
-      { operation: 'decrypt', partition: 'tenant-1', record: {} },
-      { operation: 'encrypt', partition: 'tenant-12', plaintext: HELLO },
-    ]) {
-      expect((await invoke(event)).error?.errorType).toBe('Forbidden');
+    for (const [event, what] of [
+      [{ operation: 'decrypt', partition: 'tenant-1', record: {} }, 'operation'],
+      [{ operation: 'encrypt', partition: 'tenant-12', plaintext: HELLO }, 'partition'],
+    ] as const) {
+      expect((await invoke(event)).error).toMatchObject({
+        errorType: 'Forbidden',
+        errorMessage: `This function does not serve that ${what}.`,
+      });
     }
     expect(world.log.take()).toEqual([]);
     expect((await invoke({ operation: 'encrypt', partition: 'team-a', plaintext: HELLO })).payload).toBeDefined();

@@ -345,7 +345,8 @@ describe('an HTTP request', () => {
     vi.restoreAllMocks();
     const output = captureOutput();
     const answer = await failingWith(new TypeError('CANARY is not a function'));
-    expect(answer).toMatchObject({ status: 500, body: { code: 'Internal' } });
+    const detail = 'An internal error occurred. The log has its cause.';
+    expect(answer).toMatchObject({ status: 500, body: { code: 'Internal', detail } });
     expect(JSON.stringify(answer)).not.toContain('CANARY');
     expect(output.text()).not.toContain('CANARY');
     expect(output.text()).toContain('TypeError at ');

@@ -181,6 +181,8 @@ describe('a queue message that fails', () => {
     const door = open({ config: { deadlineMarginMs: 700 } });
     expect(await door([queueRecord('a', sealing())], 30_000)).toEqual([]);
     expect(await door([queueRecord('b', sealing())], 1000)).toEqual(['b']);
+    const details = ['The invocation has no time left for this message.'];
+    expect(output.lines()).toContainEqual(expect.objectContaining({ code: 'DeadlineExceeded', details }));
   });
 
   it.for([
@@ -268,7 +270,11 @@ describe('a queue message that fails', () => {
       url === OUTPUT ? { errorName: 'InvalidParameterValue', isTransient: false, refusesContent: true } : undefined;
     await open()([queueRecord('a', sealing())]);
     expect(output.lines()).toContainEqual(
-      expect.objectContaining({ code: 'PayloadTooLarge', reasons: ['SQS: InvalidParameterValue'] }),
+      expect.objectContaining({
+        code: 'PayloadTooLarge',
+        details: ['The output queue refuses the content of the result.'],
+        reasons: ['SQS: InvalidParameterValue'],
+      }),
     );
   });
 

@@ -80,7 +80,7 @@ describe('GET /v1/ready', () => {
     world.metastore.interfere = fail;
     const { status, headers, body } = await openDoor({ world })(sampleEvent('api-ready-iam'));
     expect([status, body['code'], headers['content-type']]).toEqual([503, 'NotReady', 'application/problem+json']);
-    expect(body['detail']).toContain(`${code}. Why it failed.`);
+    expect(body['detail']).toBe(`Keyfold cannot serve requests now: ${code}. Why it failed.`);
     expect(headers['retry-after']).toBe(String(body['retryAfterSeconds']));
     expect(output.lines()).toContainEqual(
       expect.objectContaining({ message: 'request failed', code: 'NotReady', reasons: ['Why it failed.'] }),

@@ -93,7 +93,8 @@ it('a worker continues where the worker before it ran out of time', async () => 
     [false, { next: 3 }],
     [true, undefined],
   ]);
-  expect(answers.at(-1)?.counts).toEqual({ written: 0, unchanged: 1, quarantined: 2, skipped: 0, malformed: 2 });
+  const counts = { written: 0, unchanged: 1, quarantined: 2, skipped: 0, malformed: 2 };
+  expect(answers.at(-1)).toEqual({ ...event, form: 'compact', plaintext: 'text', counts, done: true });
   const { run } = event as { run: string };
   expect(quarantined).toEqual([
     { run, row: '1', code: 'InvalidRequest' },

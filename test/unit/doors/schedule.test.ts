@@ -60,9 +60,20 @@ it('the maintenance function logs and counts the erasures that are due', async (
   const due = { partition: 'tenant-7', erase: 'e1', at: 60, due: 120 } as never as RegisteredErasure;
   const report: MaintenanceReport = { systemKeys: [], erasuresDue: [due, due], erasuresFault: 'MetastoreUnavailable' };
   expect(await doorTo(() => Promise.resolve(report))()).toEqual(report);
-  expect(output.lines()).toContainEqual(expect.objectContaining({ level: 'WARN', partition: 'tenant-7', due: 120 }));
   expect(output.lines()).toContainEqual(
-    expect.objectContaining({ level: 'ERROR', erasuresFault: 'MetastoreUnavailable' }),
+    expect.objectContaining({
+      level: 'WARN',
+      message: 'the keys of a partition are due for deletion',
+      partition: 'tenant-7',
+      due: 120,
+    }),
+  );
+  expect(output.lines()).toContainEqual(
+    expect.objectContaining({
+      level: 'ERROR',
+      message: 'the erasures could not be read',
+      erasuresFault: 'MetastoreUnavailable',
+    }),
   );
   expect(output.lines()).toContainEqual(expect.objectContaining({ ErasuresDue: 2 }));
 });

@@ -290,6 +290,12 @@ describe('telemetry', () => {
       { region: 'us-west-2', KmsWrapsMissing: 1 },
     ],
     [
+      'an ignored mark of an erasure',
+      ({ events }) => events.markIgnored(KEY),
+      { level: 'ERROR', message: 'a mark of an erasure is ignored', keyId: '_IK_p_svc_prod', created: 60 },
+      { ErasureMarksIgnored: 1 },
+    ],
+    [
       'messages that may return too early',
       (one) => one.messagesHandled([], ['A', 'B', 'A']),
       { level: 'WARN', message: 'messages may come back too early', count: 3, errorNames: ['A', 'B'] },
