@@ -825,11 +825,18 @@ describe('KMS emulator: control API', () => {
     await nameOf(kms.send(new ListAliasesCommand({})));
     emulator.clearFaults();
     await nameOf(kms.send(encrypt(Buffer.from('x'), 'none')));
+    await nameOf(client('eu-west-1').send(encrypt(Buffer.from('x'), 'none')));
     expect(emulator.calls()).toEqual([
       { region: 'us-east-1', action: 'Encrypt', keyId: east.keyArn, outcome: 'ok' },
       { region: REGION, action: 'DescribeKey', keyId: 'alias/test', outcome: 'Slow' },
       { region: REGION, action: 'ListAliases', keyId: undefined, outcome: 'Slow' },
       { region: REGION, action: 'Encrypt', keyId: 'none', outcome: 'NotFoundException' },
+      { region: 'eu-west-1', action: 'Encrypt', keyId: 'none', outcome: 'NotFoundException' },
+    ]);
+    expect(emulator.describe().map(({ region, calls }) => [region, calls])).toEqual([
+      ['eu-west-1', { Encrypt: 1 }],
+      ['us-east-1', { Encrypt: 1 }],
+      [REGION, { DescribeKey: 1, ListAliases: 1, Encrypt: 1 }],
     ]);
     emulator.resetCalls();
     expect(emulator.calls()).toEqual([]);

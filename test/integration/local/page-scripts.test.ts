@@ -662,7 +662,9 @@ describe('the buttons of the page', () => {
       `Ran keyfold keys rotate --partition ${partition()}`,
       'After a cold start, the last record still decrypts.',
     ]);
-    expect(opened()).toMatch(/^_IK_\S+ has a new key, created .*\. The former key stays valid\.$/);
+    expect(opened()).toMatch(
+      /^_IK_\S+ has a new key, created \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC\. The former key stays valid\.$/,
+    );
     expect(keyRows()).toEqual(['Intermediate Key ✓ valid', 'Intermediate Key ✓ valid']);
     fill('record', '');
     expect(await pressAndAnswer('Rotate the System Key', 'ask-yes')).toMatch(/^Rotated: /);

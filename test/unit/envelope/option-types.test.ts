@@ -200,6 +200,7 @@ describe('a session', () => {
     expect(await sealWith({ metastore })).toMatchObject({
       code: 'KeyRowUnreadable',
       message: expect.stringContaining('metastore.loadLatest has not returned a key record') as string,
+      cause: expect.any(TypeError) as TypeError,
     });
   });
 

@@ -490,6 +490,25 @@ describe('kmsContract', () => {
     expect(await errorOf(one?.run() ?? Promise.resolve())).toMatchObject({ message, cause });
   });
 
+  it.for([
+    ['every byte of a short wrap', 0, 60, 1],
+    ['128 bytes from the whole of a long wrap', 196, 128, 2],
+  ] as const)('changes %s, one at a time', async ([, padding, count, step]) => {
+    let whole = Buffer.alloc(0);
+    const changed: number[] = [];
+    const padded = kms({
+      wrap: async (key) => (whole = Buffer.concat([await sound.wrap(key), Buffer.alloc(padding)])),
+      unwrap: async (wrapped) => {
+        if (wrapped.length === whole.length) changed.push(wrapped.findIndex((byte, i) => byte !== whole[i]));
+        return NO_WRAP;
+      },
+    });
+    await kmsContract(() => padded)
+      .find(({ name }) => name.startsWith('never unwraps changed bytes'))
+      ?.run();
+    expect(changed).toEqual(Array.from({ length: count }, (_, i) => i * step));
+  });
+
   const lost = forgetful();
 
   it.each<[string, KmsContractOptions, string]>([
@@ -861,6 +880,23 @@ describe('wrapRenewerContract', () => {
         'does not answer',
       ),
     ).toBe(true);
+  });
+
+  it('renews every eighth of the changed wraps, because each call may cost money', async () => {
+    let whole: Uint8Array = Buffer.alloc(0);
+    const changed: number[] = [];
+    const open = (): Renewer =>
+      renewer({
+        wrap: async (key) => (whole = await sound.wrap(key)),
+        renew: async (wrapped) => {
+          changed.push(wrapped.findIndex((byte, i) => byte !== whole[i]));
+          return renew(wrapped, noDeadline());
+        },
+      });
+    await wrapRenewerContract(open)
+      .find(({ name }) => name.startsWith('never renews changed bytes'))
+      ?.run();
+    expect(changed).toEqual([0, 8, 16, 24, 32, 40, 48, 56]);
   });
 
   it('fails for a KMS whose new wrap opens only in the process that made it', async () => {
