@@ -5,9 +5,12 @@ import { cryptoPolicy } from '../../../src/index.ts';
 describe('readOperatorConfig', () => {
   it('requires no settings, not even for KMS', () => {
     const config = readOperatorConfig({}, {});
-    expect(config).toMatchObject({ names: undefined });
-    expect(config.metastore).toStrictEqual({});
-    expect(Object.keys(config.policy)).toEqual(Object.keys(cryptoPolicy()));
+    expect(config).toStrictEqual({
+      names: undefined,
+      policy: cryptoPolicy(),
+      metastore: {},
+      kms: { kind: 'aws', keys: {}, preferredRegion: '', failover: {} },
+    });
   });
 
   it("reads the service's settings, which the command line can override", () => {
@@ -20,10 +23,11 @@ describe('readOperatorConfig', () => {
       KEYFOLD_EXPIRE_AFTER_MS: '100000',
       OTHER: 'x',
     };
-    expect(readOperatorConfig(environment, { TABLE: 'Others', REGION_SUFFIX: 'us-east-1' })).toMatchObject({
-      names: { service: 'svc', product: 'prod', regionSuffix: 'us-east-1' },
-      policy: { revokeCheckIntervalMs: 1, expireAfterMs: 100_000 },
+    expect(readOperatorConfig(environment, { TABLE: 'Others', REGION_SUFFIX: 'us-east-1' })).toStrictEqual({
+      names: { service: 'svc', product: 'prod', regionSuffix: 'us-east-1', allowAmbiguousNames: undefined },
+      policy: { ...cryptoPolicy(), revokeCheckIntervalMs: 1, expireAfterMs: 100_000 },
       metastore: { tableName: 'Others' },
+      kms: { kind: 'aws', keys: {}, preferredRegion: '', failover: {} },
     });
   });
 

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Environment } from '../../../src/config/app-config.ts';
 import { areQueuesOfAws, readQueueConfig } from '../../../src/config/queue-config.ts';
+import { readConfig } from '../../../src/config/read-config.ts';
 
 const QUEUES = 'https://sqs.us-west-2.amazonaws.com/111122223333';
 const minimal: Environment = {
@@ -23,8 +24,10 @@ function faultsOf(changes: Environment): string[] {
 
 describe('readQueueConfig', () => {
   it('allows only the operation encrypt-fields by default', () => {
-    expect(readQueueConfig(minimal)).toMatchObject({
-      door: { serves: { operations: ['encrypt-fields'] } },
+    const { door, ...config } = readConfig(minimal);
+    expect(readQueueConfig(minimal)).toStrictEqual({
+      ...config,
+      door: { ...door, serves: { operations: ['encrypt-fields'], partitions: undefined } },
       queue: {
         outputUrl: `${QUEUES}/out`,
         deadLetterUrl: `${QUEUES}/dead`,
@@ -44,6 +47,18 @@ describe('readQueueConfig', () => {
     expect(faultsOf({ KEYFOLD_OUTPUT_QUEUE_URL: url })).toEqual([]);
   });
 
+  it('requires no region of the process, and accepts fields for each operation on fields', () => {
+    expect(
+      faultsOf({
+        AWS_REGION: undefined,
+        KEYFOLD_PREFERRED_REGION: 'us-west-2',
+        KEYFOLD_FIELDS: '["$.a"]',
+        KEYFOLD_OPERATIONS: 'decrypt,decrypt-fields',
+      }),
+    ).toEqual([]);
+    expect(faultsOf({ KEYFOLD_FIELDS: '["$.a"]' })).toEqual([]);
+  });
+
   it('requires no operation on fields if no fields are set', () => {
     expect(faultsOf({ KEYFOLD_OPERATIONS: 'encrypt,decrypt' })).toEqual([]);
   });
@@ -56,9 +71,13 @@ describe('readQueueConfig', () => {
       KEYFOLD_PARTITIONS: 'tenant-*',
       KEYFOLD_LONGEST_RETRY_DELAY_SECONDS: '2',
     });
-    expect(config).toMatchObject({
-      door: { serves: { operations: ['decrypt-fields'], partitions: ['tenant-*'] } },
-      queue: { fields: ['$.card', '$..secret'], retryDelaySeconds: 5, longestRetryDelaySeconds: 2 },
+    expect(config.door.serves).toStrictEqual({ operations: ['decrypt-fields'], partitions: ['tenant-*'] });
+    expect(config.queue).toStrictEqual({
+      outputUrl: `${QUEUES}/out`,
+      deadLetterUrl: `${QUEUES}/dead`,
+      fields: ['$.card', '$..secret'],
+      retryDelaySeconds: 5,
+      longestRetryDelaySeconds: 2,
     });
   });
 

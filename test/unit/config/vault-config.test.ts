@@ -14,6 +14,25 @@ const minimal: Environment = {
   AWS_REGION: 'us-west-2',
 };
 
+/** What the minimal settings are read as. */
+const kms = {
+  kind: 'vault',
+  addresses: ['https://vault-1.example.com:8200', 'https://vault-2.example.com:8200'],
+  transitKey: 'keyfold',
+  transitMount: undefined,
+  namespace: undefined,
+  caFile: undefined,
+  login: {
+    method: 'aws',
+    role: 'orders',
+    mount: undefined,
+    secretFile: undefined,
+    region: undefined,
+    serverId: undefined,
+  },
+  failover: {},
+};
+
 async function configOf(changes: Environment = {}): Promise<AppConfig> {
   const environment = { ...minimal, ...changes };
   return readConfig(environment, [], await vaultReaderOf(environment));
@@ -30,32 +49,34 @@ async function faultsOf(changes: Environment): Promise<string[]> {
 
 describe('Vault settings', () => {
   it("select the login with the function's IAM role by default", async () => {
-    const { kms } = await configOf();
-    expect(kms).toMatchObject({
-      kind: 'vault',
-      addresses: ['https://vault-1.example.com:8200', 'https://vault-2.example.com:8200'],
-      transitKey: 'keyfold',
-      login: { method: 'aws', role: 'orders' },
-    });
-    expect((kms as { readonly failover?: object }).failover).toEqual({});
+    expect((await configOf()).kms).toStrictEqual(kms);
   });
 
   it('are all read, and name the files with the secrets', async () => {
-    const { kms } = await configOf({
+    const changes = {
       KEYFOLD_VAULT_TRANSIT_MOUNT: 'teams/transit',
       KEYFOLD_VAULT_NAMESPACE: 'team/orders',
       KEYFOLD_VAULT_CA_FILE: '/opt/ca.pem',
-      KEYFOLD_VAULT_AUTH: 'approle',
-      KEYFOLD_VAULT_AUTH_MOUNT: 'approle-eu',
-      KEYFOLD_VAULT_SECRET_FILE: '/run/secret-id',
+      KEYFOLD_VAULT_AUTH_MOUNT: 'auth-eu',
       KEYFOLD_ON_KEY_REFUSED: 'fail',
-    });
-    expect(kms).toMatchObject({
+    };
+    const read = {
+      ...kms,
       transitMount: 'teams/transit',
       namespace: 'team/orders',
       caFile: '/opt/ca.pem',
-      login: { method: 'approle', role: 'orders', mount: 'approle-eu', secretFile: '/run/secret-id' },
       failover: { onKeyRefused: 'fail' },
+    };
+    const login = { ...kms.login, mount: 'auth-eu' };
+    const approle = { ...changes, KEYFOLD_VAULT_AUTH: 'approle', KEYFOLD_VAULT_SECRET_FILE: '/run/secret-id' };
+    expect((await configOf(approle)).kms).toStrictEqual({
+      ...read,
+      login: { ...login, method: 'approle', secretFile: '/run/secret-id' },
+    });
+    const aws = { ...changes, KEYFOLD_VAULT_STS_REGION: 'eu-west-1', KEYFOLD_VAULT_SERVER_ID: 'vault.example' };
+    expect((await configOf(aws)).kms).toStrictEqual({
+      ...read,
+      login: { ...login, region: 'eu-west-1', serverId: 'vault.example' },
     });
   });
 
@@ -96,6 +117,28 @@ describe('Vault settings', () => {
       'a namespace that begins with a slash',
       { KEYFOLD_VAULT_NAMESPACE: '/team' },
       ['KEYFOLD_VAULT_NAMESPACE is not a path of names'],
+    ],
+    [
+      'an unknown login method',
+      { KEYFOLD_VAULT_AUTH: 'ldap' },
+      ['KEYFOLD_VAULT_AUTH is none of aws, approle, kubernetes, token'],
+    ],
+    [
+      'a role and a server ID with spaces',
+      { KEYFOLD_VAULT_ROLE: 'a b', KEYFOLD_VAULT_SERVER_ID: 'é' },
+      [
+        'KEYFOLD_VAULT_ROLE is not printable ASCII without spaces',
+        'KEYFOLD_VAULT_SERVER_ID is not printable ASCII without spaces',
+      ],
+    ],
+    [
+      'paths and a region that are invalid',
+      { KEYFOLD_VAULT_TRANSIT_MOUNT: 'a//b', KEYFOLD_VAULT_AUTH_MOUNT: '../b', KEYFOLD_VAULT_STS_REGION: 'west' },
+      [
+        'KEYFOLD_VAULT_TRANSIT_MOUNT is not a path of names',
+        'KEYFOLD_VAULT_AUTH_MOUNT is not a path of names',
+        'KEYFOLD_VAULT_STS_REGION is not the name of an AWS region',
+      ],
     ],
     [
       'a missing role',
@@ -154,7 +197,7 @@ describe('Vault settings', () => {
 
   it.for(Object.keys(VAULT_ENTRIES))('cause one error if %s is empty', async (name) => {
     expect(await faultsOf({ [`KEYFOLD_${name}`]: '' })).toEqual([
-      expect.stringMatching(new RegExp(`^KEYFOLD_${name} is `)),
+      expect.stringMatching(new RegExp(`^KEYFOLD_${name} is (?:empty|none of .*|not the name of an AWS region)$`)),
     ]);
   });
 });

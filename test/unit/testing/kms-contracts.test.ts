@@ -627,7 +627,7 @@ describe('kmsContract', () => {
     },
   );
 
-  it('passes for a KMS with a basis for the row proof, and for one that corrects changed bytes', async () => {
+  it('passes for a KMS that has a basis for the row proof, rejects another key or corrects changed bytes', async () => {
     expect(
       await failuresOf(
         kmsContract(() =>
@@ -638,6 +638,12 @@ describe('kmsContract', () => {
         ),
       ),
     ).toEqual([]);
+    // A service may reject a wrap whose name of the key was changed.
+    const naming = framed((wrapped) => {
+      if (wrapped.length === 62 && wrapped[0] !== 87) throw new KeyfoldError('KmsMisconfigured', 'No such key.');
+      return NO_WRAP;
+    });
+    expect(await failuresOf(kmsContract(() => naming))).toEqual([]);
     const known = new Map<string, Buffer>();
     const correcting = kms({
       wrap: async (key) => {
