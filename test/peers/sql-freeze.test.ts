@@ -1,5 +1,6 @@
 /** Freezes a process, as Lambda does, while a proxy drops all its connections to a database, as networks do. */
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, it } from 'vitest';
 import { allWell } from '../integration/connections/freeze-fixture.ts';
 import { FrozenProcess } from '../integration/connections/frozen-process.ts';
@@ -23,6 +24,15 @@ it.for(KINDS)('a metastore on %s does not wait for a connection that was opened 
       expect(outcomes).toEqual(allWell(requests));
     }
   }
+  // A freeze in the middle of 60 queries, after whose end the responses to the first ten are already there. The other
+  // queries wait for a connection.
+  proxy.hold = /_SK_service_product/;
+  const underWay = frozen.serve(60);
+  while (proxy.held < 10) await sleep(5);
+  const thawed = frozen.freeze(200);
+  proxy.forget('silence', 'all');
+  await thawed;
+  expect(await underWay).toEqual(allWell(60));
   const openedBefore = proxy.opened;
   for (let i = 0; i < 20; i += 1) expect(await frozen.serve(1)).toEqual(['ok']);
   // Allow a few new connections: on an overloaded machine, the metastore may take a pause of the process for a freeze.

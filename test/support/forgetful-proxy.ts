@@ -38,7 +38,10 @@ export class ForgetfulProxy {
 
   /** @param upstreamPort the port on 127.0.0.1 that the proxy connects to */
   static async start(upstreamPort: number): Promise<ForgetfulProxy> {
-    const server = createServer((client) => proxy.#pass(client, connect(upstreamPort, '127.0.0.1')));
+    // On a forgotten connection, the proxy must not respond to the end of the client's side either.
+    const server = createServer({ allowHalfOpen: true }, (client) =>
+      proxy.#pass(client, connect(upstreamPort, '127.0.0.1')),
+    );
     await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve));
     const proxy: ForgetfulProxy = new ForgetfulProxy(server, (server.address() as AddressInfo).port);
     return proxy;
@@ -51,11 +54,13 @@ export class ForgetfulProxy {
 
   /**
    * Forgets every connection.
-   * @param isTruncating if true, the client first receives each held-back response without its last byte
+   * @param released how much of each held-back response the client first receives
    */
-  forget(forgotten: Forgetting, isTruncating = false): void {
+  forget(forgotten: Forgetting, released: 'nothing' | 'all but the last byte' | 'all' = 'nothing'): void {
     for (const passage of this.#passages) {
-      if (isTruncating) passage.client.write(Buffer.concat(passage.heldBack).subarray(0, -1));
+      const heldBack = Buffer.concat(passage.heldBack);
+      if (released === 'all') passage.client.write(heldBack);
+      if (released === 'all but the last byte') passage.client.write(heldBack.subarray(0, -1));
       passage.forgotten ??= forgotten;
       passage.upstream.destroy();
     }
@@ -87,6 +92,9 @@ export class ForgetfulProxy {
     upstream.on('data', (bytes) => {
       if (!isHeld) client.write(bytes);
       else if (passage.heldBack.push(bytes) === 1) this.held += 1;
+    });
+    client.on('end', () => {
+      if (passage.forgotten === undefined) client.end();
     });
     client.on('close', () => {
       this.#passages.delete(passage);

@@ -2,7 +2,7 @@ import type { Deadline } from '../../async/deadline.ts';
 import { errorNameOf } from '../../errors.ts';
 import { TOMBSTONE_CREATED } from '../../records/ids.ts';
 import { MAX_KEY_RECORD_CHARACTERS, type SqlKeyRow } from './key-record.ts';
-import { SqlConnections, type SqlPool } from './sql-connections.ts';
+import { destroySocket, SqlConnections, type SqlPool } from './sql-connections.ts';
 import { rowDoesNotFit, type SqlFault } from './sql-faults.ts';
 import type { SqlKeyTable, SqlSelection } from './sql-metastore.ts';
 import type { SqlCursor, SqlPageRow, SqlPages } from './sql-key-rows.ts';
@@ -192,6 +192,7 @@ class Connections implements SqlPool<MySqlConnection> {
 
   close(connection: MySqlConnection): void {
     connection.destroy();
+    destroySocket(connection.connection);
   }
 
   stopping({ threadId }: MySqlConnection): ((on: MySqlConnection) => Promise<void>) | undefined {

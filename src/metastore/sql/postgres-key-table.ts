@@ -2,7 +2,7 @@ import type { Deadline } from '../../async/deadline.ts';
 import { errorNameOf } from '../../errors.ts';
 import { exactInteger } from '../../input/exact-integer.ts';
 import { MAX_KEY_RECORD_CHARACTERS, type SqlKeyRow } from './key-record.ts';
-import { SqlConnections, type SqlPool } from './sql-connections.ts';
+import { destroySocket, SqlConnections, type SqlPool } from './sql-connections.ts';
 import { isSqlState, rowDoesNotFit, type SqlFault } from './sql-faults.ts';
 import type { SqlKeyTable, SqlSelection } from './sql-metastore.ts';
 import type { SqlCursor, SqlPageRow, SqlPages } from './sql-key-rows.ts';
@@ -161,6 +161,7 @@ class Connections implements SqlPool<PostgresConnection> {
 
   close(connection: PostgresConnection): void {
     connection.release(true);
+    destroySocket((connection as { readonly connection?: object }).connection);
   }
 
   stopping(connection: PostgresConnection): ((on: PostgresConnection) => Promise<unknown>) | undefined {

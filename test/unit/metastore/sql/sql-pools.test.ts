@@ -24,6 +24,10 @@ class StubConnection {
   /** Whether the network has dropped the connection, so that no response comes. */
   isDead = false;
   isClosed = false;
+  /** The socket, where `mysql2` keeps it. */
+  readonly stream = { isDestroyed: false, destroy: (): void => void (this.stream.isDestroyed = true) };
+  /** The socket, where `pg` keeps it. */
+  readonly connection = { stream: this.stream };
   readonly #pool: StubPool;
 
   constructor(pool: StubPool) {
@@ -330,6 +334,16 @@ describe.for(KINDS)('the connections in a %s pool', (kind) => {
     for (let i = 0; i < 2; i += 1) await metastore.loadLatest(RECORD.id, noDeadline());
     expect(pool.made.map(({ isClosed }) => isClosed)).toEqual([true, false]);
     expect(pool.sent).toHaveLength(4);
+  });
+
+  it('are closed without waiting for the server, which a dropped connection cannot reach', async () => {
+    const metastore = pool.metastore(kind, 20);
+    await warm(metastore, 2);
+    for (const one of pool.made) one.isDead = true;
+    expect(await metastore.loadLatest(RECORD.id, noDeadline())).toBeUndefined();
+    await vi.waitFor(() => expect(pool.idle).toHaveLength(2));
+    expect(pool.made.map(({ stream }) => stream.isDestroyed)).toEqual([true, true, false, false]);
+    expect(pool.made.map(({ isClosed }) => isClosed)).toEqual([true, true, false, false]);
   });
 
   it('are closed instead of used if the clock has stepped back', async () => {
