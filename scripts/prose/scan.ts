@@ -216,7 +216,10 @@ function withoutType(node: Node | null | undefined): Node | undefined {
 }
 
 function abbreviated(source: string): string {
-  const line = source.replaceAll(/\s+/g, ' ').replaceAll(/^'(.*)'$/g, '$1');
+  const line = source
+    .replaceAll(/\s+/g, ' ')
+    .replaceAll("' + '", '')
+    .replaceAll(/^'(.*)'$/g, '$1');
   return line.length <= MAX_SOURCE ? line : `${line.slice(0, MAX_SOURCE)}…`;
 }
 

@@ -2,7 +2,7 @@ import { timerFaults } from '../async/deadline.ts';
 import { numberFaults, withDefaults } from '../input/defaults.ts';
 import { invalidConfiguration } from '../errors.ts';
 
-/** How Keyfold retries KMS calls, and for how long it tries a failed region last. All times are in milliseconds. */
+/** How Keyfold retries KMS calls, and how long a failed region stays last in the order. All times are milliseconds. */
 export interface FailoverPolicy {
   /**
    * The maximum number of rounds of a request. The first round tries every region. Later rounds try only the regions

@@ -47,7 +47,7 @@ beforeAll(async () => {
 afterAll(() => Promise.all(Object.values(databases).map((database) => database.stop())));
 
 describe.for(CASES)(
-  'Keyfold and Asherah $core on $kind (time zone $zone, columns of $columns)',
+  'Keyfold and Asherah ($core) on $kind (time zone $zone, columns of $columns)',
   ({ core, kind, zone, types }) => {
     it("read each other's records under keys that Asherah created", async () => {
       const { asherah, keyfold } = await together();

@@ -42,7 +42,7 @@ const IS = {
     isSound(() => readCompactRecord({ value: { record }, status: 200 } as never)),
   'a path on a custom domain': (path: string) =>
     pathOf({ path, base: { stage: '$default', isCustomDomain: true } } as HttpRequest) !== undefined,
-  'a date in HTTP': (text: string) => dateOf(text) !== undefined,
+  'an HTTP date': (text: string) => dateOf(text) !== undefined,
   'a number of seconds': (text: string) => secondsOf(text, undefined) !== undefined,
 } as const;
 type Thing = keyof typeof IS;
@@ -180,7 +180,7 @@ describe('the characters of a text', () => {
       ],
     ],
     [
-      'a date in HTTP',
+      'an HTTP date',
       [
         'Mon, 23 Nov 2026 10:00:00 GMT',
         'Tue, 24 Nov 2026 10:00:00 GMT',
@@ -206,7 +206,7 @@ describe('the characters of a text', () => {
         'Fri (a), 27 Nov 2026 10:00:00 GMT',
       ],
     ],
-  ])('form %s in each of %j, but in none of %j', ([thing, accepted, refused]) => {
+  ])('form %s if the text is one of %j, but not if it is one of %j', ([thing, accepted, refused]) => {
     expect(accepted.filter((text) => !IS[thing](text))).toEqual([]);
     expect(refused.filter((text) => IS[thing](text))).toEqual([]);
   });

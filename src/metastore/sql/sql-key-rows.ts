@@ -38,8 +38,8 @@ export async function* keyRowsOf(table: SqlPages): AsyncGenerator<KeyRow> {
 }
 
 /**
- * Finds one row of an ID. It reads all rows of the ID only if the row cannot be found by its date. Otherwise, a command
- * that changes every row of an ID would take quadratic time.
+ * Finds one row of an ID. It searches by the date first, and reads all rows of the ID only if that finds nothing. If it
+ * always read all rows, a command that changes every row of an ID would take quadratic time.
  * @param created the date of the row. Undefined if the date is not a whole number of seconds.
  * @param isIt whether a row is the one to find
  * @throws KeyfoldError `MetastoreUnavailable`

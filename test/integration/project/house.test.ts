@@ -197,7 +197,10 @@ function filesOf(folder: string): string[] {
   return files;
 }
 
-/** The static and dynamic imports of a file: `envelope` for a file in that folder, or the name of a package. */
+/**
+ * The static and dynamic imports of a file. An import from a folder of `src` is given as the folder's name, such as
+ * `envelope`. An import from a package is given as the package's name.
+ */
 function importsOf(file: string): string[] {
   const specifiers = codeOf(file).matchAll(/(?:from |import |import\()'([^']+)'/g);
   return [...specifiers].map(([, specifier = '']) =>

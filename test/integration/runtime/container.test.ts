@@ -81,7 +81,7 @@ describe('telemetry', () => {
     expect(now).toBe(Date.now);
   });
 
-  it('receives the key, KMS and table events of a worker, which needs no context', async () => {
+  it('receives the key, KMS and table events of a re-encryption worker, even where settings require a context', async () => {
     set({ KEYFOLD_SERVICE: 'reencrypted', KEYFOLD_REQUIRE_CONTEXT: 'always' });
     const { keyfold, naming, telemetry, now } = await buildReencrypt();
     const told = toldTo(telemetry as Telemetry);

@@ -27,7 +27,8 @@ export interface Proxy {
 const CREDENTIAL_REGION = /Credential=[^/]+\/\d{8}\/([a-z0-9-]+)\//;
 
 /**
- * Starts a proxy that calls `at` at each moment of each request. If `at` returns `killed`, the proxy drops the request.
+ * Starts a proxy that calls `at` before it forwards a request, when the request is done, and after it has answered.
+ * If `at` returns `killed`, the proxy drops the request.
  */
 export async function startProxy(
   emulators: { readonly kms: string; readonly dynamoDb: string },

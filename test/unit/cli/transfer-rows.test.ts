@@ -141,12 +141,15 @@ it.for<[name: string, dryRun: boolean, outcomes: Outcome[], code: number]>([
   ['succeeds in a dry run if rows are missing', true, ['same', 'missing'], 0],
   ['fails in a dry run if a row differs', true, ['missing', 'differs'], 1],
   ['succeeds if the source is empty', false, [], 0],
-])('a transfer that has nothing to add %s, and neither asks nor records', async ([, dryRun, outcomes, code]) => {
-  const rows = outcomes.map((outcome) => rowOf(outcome));
-  const found = await run({ request: { dryRun }, compared: [rows, rows], answer: 'yes' });
-  expect(found).toMatchObject({ code, err: [], asked: [], audit: [] });
-  expect(found.out.at(-1)).toMatch(new RegExp(`^rows +${rows.length}\n`));
-});
+])(
+  'a transfer that has nothing to add %s, and neither asks for confirmation nor writes an audit line',
+  async ([, dryRun, outcomes, code]) => {
+    const rows = outcomes.map((outcome) => rowOf(outcome));
+    const found = await run({ request: { dryRun }, compared: [rows, rows], answer: 'yes' });
+    expect(found).toMatchObject({ code, err: [], asked: [], audit: [] });
+    expect(found.out.at(-1)).toMatch(new RegExp(`^rows +${rows.length}\n`));
+  },
+);
 
 it.for([
   ['no terminal', undefined, []],

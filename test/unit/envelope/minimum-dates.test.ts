@@ -61,7 +61,7 @@ describe('minOpeningCreated', () => {
     expect(world.log.take()).toEqual([]);
   });
 
-  it('makes records under a newer key unreadable if its System Key is older', async () => {
+  it('makes a record unreadable if its System Key is older than the minimum, even if its Intermediate Key is not', async () => {
     const later = await world.process().session('q').encrypt(PAYLOAD);
     const minimum = leaked.key.parent.created + 1;
     const reader = world.process({ policy: { minOpeningCreated: minimum } }).session('q');
