@@ -26,6 +26,9 @@ const SERVICE = {
   kms: new StaticKms(Buffer.alloc(32), {}),
 };
 
+/** Listeners that are the exports of a module, as in `import * as listeners`. */
+const LISTENERS = Object.assign(Object.create(null) as object, { [Symbol.toStringTag]: 'Module' }) as never;
+
 /** Makes a service with these options, and encrypts. Returns the error if one of the two fails. */
 function sealWith(options: Partial<SessionFactoryOptions>): Promise<unknown> {
   return errorOf((async () => memoryService(options).session('p').encryptToJson(Buffer.from('x')))());
@@ -106,6 +109,14 @@ describe('wrong options', () => {
     ],
   ])('cause InvalidConfiguration for %s', ([, make]) => {
     expect(make).toThrow(expect.objectContaining({ code: 'InvalidConfiguration' }));
+  });
+
+  it.for<[string, () => unknown]>([
+    ['SessionFactory', () => memoryService({ events: LISTENERS })],
+    ['AwsKms', () => new AwsKms({ ...KMS, events: LISTENERS })],
+    ['DynamoDbMetastore', () => new DynamoDbMetastore({ region: 'us-west-2', events: LISTENERS })],
+  ])('do not include listeners that are the exports of a module (%s)', ([, make]) => {
+    expect(make).not.toThrow();
   });
 
   it.for<[string, unknown]>([

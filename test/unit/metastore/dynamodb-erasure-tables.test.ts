@@ -131,7 +131,7 @@ it('the register of erasures in DynamoDB adds only new entries, and updates only
     await register.update({ ...entry, deletedAt: 300 });
     await register.remove(entry);
   });
-  const id = { Id: { S: expect.stringContaining('svc') as string }, Created: { N: '60' } };
+  const id = { Id: { S: '_EP_svc_prod' }, Created: { N: '60' } };
   const Item = {
     ...id,
     KeyRecord: { M: { Created: { N: '60' }, Key: { S: 'AA==' }, Revoked: { BOOL: true } } },

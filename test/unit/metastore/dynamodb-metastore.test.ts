@@ -152,6 +152,22 @@ it("DynamoDbMetastore rejects with the deadline's abort reason if the deadline h
   expect(await errorOf(work)).toBe(reason);
 });
 
+it('DynamoDbMetastore refuses a call without a valid deadline before it sends a request', async () => {
+  const { metastore, requests } = await open(() => ({ status: 200, body: '{}' }));
+  const none = {} as never;
+  const record = keyRecord('_SK_x', 60);
+  for (const call of [
+    () => metastore.load(id, created, none),
+    () => metastore.loadLatest(id, none),
+    () => metastore.loadRecent(id, created, none),
+    () => metastore.store(record, none),
+    () => metastore.rows(id, none),
+    () => metastore.replaceKey(record, Buffer.from('x'), none),
+  ])
+    await expect(call()).rejects.toThrow(/^deadline must be a deadline/);
+  expect(requests).toEqual([]);
+});
+
 it('DynamoDbMetastore reports a refused connection as MetastoreUnavailable', async () => {
   const { metastore } = await open(() => 'hang');
   await close(server as Server);

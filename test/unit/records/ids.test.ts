@@ -8,6 +8,7 @@ import {
   parseEpochSeconds,
   parseKeyId,
   regionOfKeyId,
+  registerIdOf,
   secondsOf,
   type ServiceNames,
   type PartitionId,
@@ -352,4 +353,9 @@ describe('a key ID', () => {
     expect(regionOfKeyId(id)).toBe('us-east-1');
     expect(regionOfKeyId(id, { service: 'svc', product: 'us-east-1' })).toBeUndefined();
   });
+});
+
+it('the register of erasures has an ID that names no key, and that holds the region suffix', () => {
+  expect([names, regional].map(registerIdOf)).toEqual(['_EP_svc_prod', '_EP_svc_prod_us-west-2']);
+  expect(keyKindOf(registerIdOf(regional))).toBeUndefined();
 });

@@ -294,6 +294,8 @@ describe('Pkcs11Kms', () => {
     ['KmsUnavailable', 'C_Initialize', 'CKR_GENERAL_ERROR'],
     ['KmsUnavailable', 'C_Encrypt', 'CKR_DEVICE_ERROR'],
     ['KmsUnavailable', 'C_Encrypt', 'CKR_VENDOR_DEFINED'],
+    ['KmsUnavailable', 'C_GetMechanismInfo', 'CKR_DEVICE_ERROR'],
+    ['KmsUnavailable', 'C_Decrypt', 'CKR_DEVICE_REMOVED'],
   ])('throws %s if %s returns %s', async (expected, call, code) => {
     token.set({ faults: { [call]: code } });
     const kms = token.open();
@@ -453,6 +455,7 @@ describe('the Pkcs11Kms constructor', () => {
   it.each([
     [{ pin: '1234' }, 'options.pin must be a function'],
     [{ keyLabels: 'k' }, 'options.keyLabels must be an array'],
+    [{ keyLabels: ['k', 5] }, 'options.keyLabels[1] must be a string'],
     [{ mechanism: 'CKM_AES_CBC' }, "options.mechanism must be 'CKM_AES_GCM' or 'CKM_AES_KEY_WRAP_PAD'"],
     [{ pinFile: 'x' }, 'options has no option pinFile'],
   ])('rejects the options %j with a TypeError that shows no value', (changes, text) => {

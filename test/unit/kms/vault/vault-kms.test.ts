@@ -331,6 +331,7 @@ describe('the VaultKms constructor', () => {
     [{ addresses: ['https://vault.example.com\0'] }, 'addresses[0] is not a URL'],
     [{ addresses: ['https://user:pass@vault.example.com'] }, 'addresses[0] has a query, a fragment or credentials'],
     [{ addresses: ['https://a.example.com', 'https://a.example.com/'] }, 'addresses names one address twice'],
+    [{ addresses: ['https://a.example.com', 5] }, 'options.addresses[1] must be a string'],
     [{ transitKey: '../sys/seal' }, 'transitKey is not the name of a key'],
     [{ transitKey: '' }, 'transitKey is not the name of a key'],
     [{ transitMount: '/transit/' }, 'transitMount is not a path'],

@@ -53,6 +53,7 @@ describe('the codec for key_record', () => {
     ['a parent that is null', 'ParentKeyMeta', null],
     ['a parent without an ID', 'ParentKeyMeta', { Created: 60 }],
     ['a parent without a date', 'ParentKeyMeta', { KeyId: '_SK_svc_prod' }],
+    ['a parent whose date is not a safe integer', 'ParentKeyMeta', { KeyId: '_SK_svc_prod', Created: 2 ** 53 }],
     ['a proof that is a number', 'Proof', 5],
     ['a proof of 31 bytes', 'Proof', Buffer.alloc(31).toString('base64')],
     ['a flag that is a number', 'Revoked', 1],

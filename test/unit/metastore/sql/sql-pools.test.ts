@@ -319,6 +319,20 @@ describe.for(KINDS)('the connections in a %s pool', (kind) => {
     expect(pool.made.filter(({ isClosed }) => isClosed)).toHaveLength(connections);
   });
 
+  it('are closed instead of used if a freeze ends while a query waits for one of them', async () => {
+    vi.useFakeTimers({ toFake: ['Date'] });
+    const metastore = pool.metastore(kind);
+    await warm(metastore, 1);
+    vi.spyOn(pool, 'connect').mockImplementationOnce(async () => {
+      vi.setSystemTime(Date.now() + 200);
+      const [frozen] = pool.idle.splice(0) as [StubConnection];
+      frozen.isDead = true;
+      return frozen;
+    });
+    expect(await metastore.loadLatest(RECORD.id, noDeadline())).toBeUndefined();
+    expect(pool.made.map(({ isClosed }) => isClosed)).toEqual([true, false]);
+  });
+
   it('are closed instead of used again if a freeze interrupted their last query', async () => {
     vi.useFakeTimers({ toFake: ['Date', 'performance'] });
     const metastore = pool.metastore(kind);
