@@ -1192,7 +1192,7 @@ describe('SQS emulator: query protocol of older AWS CLIs', () => {
   ] as const)('the emulator refuses a form in which %s is not UTF-8', async ([, body]) => {
     const answer = await fetch(`${queue()}?Action=SendMessage`, { method: 'POST', body });
     expect(answer.status).toBe(400);
-    expect(await answer.text()).toContain('not UTF-8');
+    expect(await answer.text()).toContain('The request is not UTF-8.');
   });
 
   it('the emulator accepts a form with percent-encoded UTF-8', async () => {

@@ -208,7 +208,9 @@ describe("Lambda's Invoke API of npm start", () => {
   it('returns a result of 6 MiB', async () => {
     const body = `"${'x'.repeat(6 * MIB - 2)}"`;
     results = { seal: () => body };
-    expect(await invoke('{}')).toEqual({ status: 200, headers, body });
+    const answer = await invoke('{}');
+    // Compare the lengths, because it takes seconds to show how two texts of this length differ.
+    expect({ ...answer, body: answer.body.length }).toEqual({ status: 200, headers, body: 6 * MIB });
   });
 
   it.for([

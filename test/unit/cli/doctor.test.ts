@@ -1,6 +1,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { DeleteItemCommand, DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import {
   CreateAliasCommand,
@@ -11,9 +12,10 @@ import {
   ScheduleKeyDeletionCommand,
   UpdateAliasCommand,
 } from '@aws-sdk/client-kms';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import manifest from '../../../package.json' with { type: 'json' };
 import type { HealthCheck } from '../../../src/cli/health/check.ts';
+import { runCli } from '../../../src/cli/program.ts';
 import {
   decodeKekEnvelope,
   encodeKekEnvelope,
@@ -33,7 +35,10 @@ let world: HealthyService;
 beforeEach(async () => {
   world = await HealthyService.start();
 });
-afterEach(() => world.stop());
+afterEach(() => {
+  vi.unstubAllEnvs();
+  return world.stop();
+});
 
 async function examine(
   environment: Record<string, string | undefined> = {},
@@ -90,6 +95,11 @@ function told(checks: readonly HealthCheck[]): string[] {
       .replaceAll(/\b\d+(?:\.\d)? (ms|s)\b/g, 'N $1')
       .replace(/^ok \| clock \| .*/, 'ok | clock'),
   );
+}
+
+/** Makes the credentials of this machine expire after this time. */
+function expireIn(ms: number): void {
+  vi.stubEnv('AWS_CREDENTIAL_EXPIRATION', new Date(world.operator.clock.nowMs + ms).toISOString());
 }
 
 /** Makes DynamoDB refuse the calls whose names begin with a prefix. */
@@ -233,6 +243,35 @@ describe('keyfold doctor', () => {
       found: [[`kms ${WEST} rotation`, 'warn', 'kms:GetKeyRotationStatus failed']],
       fix: 'allow kms:GetKeyRotationStatus',
       code: 3,
+    },
+    'credentials that expire within five minutes': {
+      plant: () => expireIn(299_000),
+      found: [['credentials', 'warn', 'end at 20']],
+      fix: 'log in again, or set AWS_PROFILE: aws sts get-caller-identity',
+      code: 3,
+    },
+    'credentials that have expired': {
+      plant: () => expireIn(-1000),
+      found: [['credentials', 'fault', 'end at 20']],
+      fix: 'log in again, or set AWS_PROFILE: aws sts get-caller-identity',
+      code: 1,
+    },
+    'that no service of AWS responds': {
+      plant: () => undefined,
+      environment: () => ({
+        KEYFOLD_KMS_KEYS: undefined,
+        KEYFOLD_STATIC_MASTER_KEY_HEX: '07'.repeat(32),
+        KEYFOLD_DYNAMODB_ENDPOINT: 'http://127.0.0.1:9',
+      }),
+      found: [
+        ['clock', 'skip', 'no service of AWS has answered'],
+        ['kms', 'warn', 'a static master key'],
+        ['table', 'fault', 'ECONNREFUSED'],
+        ['system keys', 'skip', 'the table does not answer'],
+        ['erasures', 'skip', 'the table does not answer'],
+      ],
+      fix: 'the endpoint in the settings',
+      code: 1,
     },
     'expired credentials': {
       plant: () => failing('DescribeTable', 'UnrecognizedClientException'),
@@ -679,6 +718,35 @@ describe('keyfold doctor', () => {
     for (const { state, fix } of bad) expect(fix === undefined).toBe(state === 'skip');
     expect(code).toBe(fault.code);
     expect(told(bad)).toMatchSnapshot();
+  });
+
+  it('finds no fault in credentials that expire after five minutes, and shows when they expire', async () => {
+    expireIn(301_000);
+    const { code, all } = await examine();
+    expect([code, all[1]]).toEqual([
+      0,
+      { check: 'credentials', state: 'ok', says: `end at ${process.env['AWS_CREDENTIAL_EXPIRATION']}` },
+    ]);
+  });
+
+  it('prints each line in the colour of its state', async () => {
+    world.quotas.refused.add('servicequotas:GetServiceQuota');
+    world.table.DeletionProtectionEnabled = false;
+    await world.operator.put({ ...(await systemKey()), proof: Buffer.alloc(32) });
+    const printed: (readonly [text: string, colour: string | undefined])[] = [];
+    await runCli(['doctor'], {
+      ...operatorAdapters,
+      environment: { ...process.env, ...world.operator.settings(), ...world.settings },
+      stdin: Readable.from([]),
+      terminal: { out: (text, colour) => void printed.push([text, colour]), err: () => {} },
+      caller: { user: 'u', host: 'h' },
+      now: world.operator.clock.now,
+      version: '0.0.0',
+    });
+    const [[header, none] = [], ...lines] = printed;
+    expect([header?.split(/ +/), none]).toEqual([['STATE', 'CHECK', 'RESULT'], undefined]);
+    const colours = new Set(lines.map(([text, colour]) => `${text.split(' ')[0]} ${colour}`));
+    expect(colours).toEqual(new Set(['ok green', 'warn yellow', 'fault red', 'skip dim']));
   });
 
   it('checks that Vault wraps and unwraps a key at each address', async () => {

@@ -45,5 +45,5 @@ it('a response that makes no progress after a freeze ends with ECONNRESET', asyn
   vi.advanceTimersByTime(TICK_MS * TICKS);
   expect(request.destroyed).toBe(false);
   vi.advanceTimersByTime(TICK_MS);
-  expect(await failed).toMatchObject([{ code: 'ECONNRESET' }]);
+  expect(await failed).toMatchObject([{ code: 'ECONNRESET', message: 'No answer after the process was frozen.' }]);
 });

@@ -92,7 +92,7 @@ describe("AwsKms with the caller's credentials or clients", () => {
   });
 
   it.for<[string, object]>([
-    ['options.credentials must be credentials', { credentials: { accessKeyId: 'a' } }],
+    ['options.credentials must be credentials or a function that finds them', { credentials: { accessKeyId: 'a' } }],
     ['options.clients must be a function', { clients: {} }],
     ["options.clients('us-west-2') must be a KMSClient, not undefined", { clients: () => undefined }],
     ["options.clients('us-west-2') must be a KMSClient", { clients: () => new DynamoDBClient({}) }],
