@@ -93,6 +93,21 @@ describe('keyfold keys prove', () => {
     expect(await outcomes('--yes')).toEqual({ code: 0, rows: [{ outcome: 'proven' }, { outcome: 'proven' }] });
   });
 
+  it('shows how many rows are left, and removes the progress line at the end', async () => {
+    await world.put({ ...intermediate, proof: undefined });
+    const lines: string[] = [];
+    const audit = async (): Promise<void> => world.clock.advance(1500);
+    const { stdout } = await world.keyfold(['keys', 'prove', '--yes'], STATIC, {
+      audit,
+      status: (text) => lines.push(text),
+    });
+    expect(lines).toEqual(['2 rows of 2, 0 s left, 1/s', '']);
+    expect(stdout.trimEnd().split('\n').slice(-2)).toEqual([
+      '1 rows are proven, 1 can be, 0 are refused.',
+      'Added 1 proofs.',
+    ]);
+  });
+
   it('writes nothing in a dry run or without confirmation', async () => {
     await unproven();
     expect(await outcomes('--dry-run')).toEqual({
@@ -298,6 +313,9 @@ describe('keyfold keys prove', () => {
 
   it('fails if the settings do not name the service', async () => {
     const { code, stderr } = await world.keyfold(['keys', 'prove'], { ...STATIC, KEYFOLD_SERVICE: undefined });
-    expect([code, stderr]).toEqual([2, expect.stringContaining('KEYFOLD_SERVICE')]);
+    expect([code, stderr]).toEqual([
+      2,
+      'keyfold: Keyfold cannot start:\n- set KEYFOLD_SERVICE and KEYFOLD_PRODUCT to prove its keys\n',
+    ]);
   });
 });

@@ -26,6 +26,8 @@ interface Scene {
   /** The error after the last added row. */
   readonly fault?: Error;
   readonly answer?: string;
+  /** Receives the progress line. Each look at the clock then takes two seconds. */
+  readonly status?: (text: string) => void;
 }
 
 interface Result {
@@ -36,7 +38,7 @@ interface Result {
   readonly audit: unknown[];
 }
 
-async function run({ request = {}, compared, added = [], fault, answer }: Scene): Promise<Result> {
+async function run({ request = {}, compared, added = [], fault, answer, status }: Scene): Promise<Result> {
   const { out, err, asked, audit }: Omit<Result, 'code'> = { out: [], err: [], asked: [], audit: [] };
   const comparisons = compared.values();
   const transfer: RowTransfer = {
@@ -54,11 +56,13 @@ async function run({ request = {}, compared, added = [], fault, answer }: Scene)
     out: (text, colour) => void out.push(colour === undefined ? text : `${colour}: ${text}`),
     err: (text) => void err.push(text),
     audit: async (line) => void audit.push(JSON.parse(line)),
+    status,
     ask: answer === undefined ? undefined : async (question) => (asked.push(question), answer),
   });
+  let nowMs = 0;
   const dependencies = {
     terminal,
-    now: () => 0,
+    now: () => (status === undefined ? 0 : (nowMs += 2000)),
     caller: { user: 'u', host: 'h' },
     openTable: () => ({ place: async () => ({ table: 'Keys', region: 'us-west-2' }) }),
   } as unknown as CliDependencies;
@@ -120,6 +124,24 @@ it('a transfer with --json prints its plan to standard error, and each row as on
     asked: [],
     audit: [audited('attempting', 1, 0, 'move'), audited('transferred', 1, 0, 'move')],
   });
+});
+
+it('a transfer shows its progress, and how many rows are left to add', async () => {
+  const lines: string[] = [];
+  const before = [rowOf('same'), rowOf('missing')];
+  const added = [rowOf('same'), rowOf('added')];
+  const scene = { request: { yes: true }, compared: [before, [rowOf('same')]], added };
+  expect((await run({ ...scene, status: (text) => lines.push(text) })).code).toBe(0);
+  expect(lines).toEqual([
+    '1 rows, 1/s',
+    '2 rows, 1/s',
+    '',
+    '1 rows of 2, 2 s left, 1/s',
+    '2 rows of 2, 0 s left, 1/s',
+    '',
+    '1 rows, 1/s',
+    '',
+  ]);
 });
 
 it('a transfer that fails prints and records how many rows it has added', async () => {

@@ -1,5 +1,5 @@
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { startDynamoDb, type LocalDynamoDb } from '../../../local/dynamodb.ts';
 import { copiesOf } from '../../../src/metastore/dynamodb-copies.ts';
 import { DynamoDbProxy } from '../../support/dynamodb-proxy.ts';
@@ -10,6 +10,8 @@ const region = 'us-west-2';
 
 let dynamoDb: LocalDynamoDb;
 let proxy: DynamoDbProxy;
+/** The requests of the last list. */
+let sent: () => object[];
 
 beforeAll(async () => {
   dynamoDb = await startDynamoDb('EncryptionKey', 0);
@@ -31,6 +33,8 @@ function copies(answers: Record<string, object[]>): ReturnType<typeof copiesOf> 
   };
   proxy.answerOf = (action) => given[action]?.shift() ?? {};
   const client = new DynamoDBClient({ endpoint: proxy.endpoint, region });
+  const send = vi.spyOn(client, 'send');
+  sent = () => send.mock.calls.map(([{ input }]) => input);
   return copiesOf(client, 'EncryptionKey', region, DELETED);
 }
 
@@ -85,6 +89,15 @@ it('backups on every page count as copies unless they were made after the deleti
     { kind: 'backup', region, text: 'backup old (AWS_BACKUP)', until: undefined },
     { kind: 'backup', region, text: 'backup ends (AWS_BACKUP)', until: DELETED + 5 },
   ]);
+  const TableName = 'EncryptionKey';
+  const backups = { TableName, BackupType: 'ALL' };
+  expect(sent()).toEqual([
+    { TableName },
+    { TableName },
+    { ...backups, ExclusiveStartBackupArn: undefined },
+    { ...backups, ExclusiveStartBackupArn: `arn:${'x'.repeat(40)}` },
+    { TableArn: 'arn:aws:dynamodb:us-west-2:111122223333:table/EncryptionKey' },
+  ]);
 });
 
 it('a backup counts as a copy if it was made up to 300 seconds after the deletion', async () => {
@@ -98,4 +111,6 @@ it('exports count as copies until an operator deletes their objects', async () =
     { kind: 'export', region, text: 'the objects in S3 of export a' },
     { kind: 'export', region, text: 'the objects in S3 of export b' },
   ]);
+  const TableArn = 'arn:aws:dynamodb:us-west-2:111122223333:table/EncryptionKey';
+  expect(sent().slice(-2)).toEqual([{ TableArn }, { TableArn, NextToken: 'n' }]);
 });

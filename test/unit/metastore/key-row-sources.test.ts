@@ -1,5 +1,6 @@
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { afterEach, expect, it, vi } from 'vitest';
+import { encodeMarkedItem } from '../../../src/metastore/dynamodb-marks.ts';
 import { DynamoDbRowTransfer } from '../../../src/metastore/dynamodb-row-transfer.ts';
 import { DynamoDbSource, openSqlSource, type SourceRow } from '../../../src/metastore/key-row-sources.ts';
 import { encodeKeyRecord, erasedMember, withMembers } from '../../../src/metastore/sql/key-record.ts';
@@ -35,6 +36,27 @@ it('a row of an SQL database keeps its proof and its mark, and is reported if Dy
     { item: { Id: { S: KEY.id }, Created: { N: '60' }, Proof: { B: KEY.proof }, Erased } },
     { id: `${LONG_ID}x`, created: 60, unreadable: 'DynamoDB cannot hold its ID' },
     { id: KEY.id, created: 60, unreadable: expect.stringContaining('cannot be read') as string },
+  ]);
+});
+
+it('a transfer between tables reads its source and its target with consistent reads', async () => {
+  const item = encodeMarkedItem({ ...KEY, erased: MARK });
+  const sent: unknown[] = [];
+  const answered = async (command: { readonly input: object }): Promise<object> => {
+    sent.push([command.constructor.name, command.input]);
+    return command.constructor.name === 'ScanCommand' ? { Items: [item] } : {};
+  };
+  vi.spyOn(DynamoDBClient.prototype, 'send').mockImplementation(answered as never);
+  const transfer = new DynamoDbRowTransfer(new DynamoDbSource({ ...TARGET, tableName: 'Old' }), TARGET);
+  const rows: unknown[] = [];
+  for await (const row of transfer.add(new AbortController().signal)) rows.push(row);
+  expect(rows).toEqual([{ id: KEY.id, created: 60, outcome: 'added' }]);
+  const TableName = 'EncryptionKey';
+  const Key = { Id: { S: KEY.id }, Created: { N: '60' } };
+  expect(sent).toEqual([
+    ['ScanCommand', { TableName: 'Old', ConsistentRead: true }],
+    ['GetItemCommand', { TableName, Key, ConsistentRead: true }],
+    ['PutItemCommand', { TableName, Item: item, ConditionExpression: 'attribute_not_exists(Id)' }],
   ]);
 });
 
