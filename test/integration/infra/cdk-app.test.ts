@@ -229,9 +229,11 @@ describe('KeyfoldApi and KeyfoldQueue', { timeout: 60_000 }, () => {
     expect(() => apiIn(stack, { key })).toThrow('is for another key than the stack');
     const table = new KeyTable(stack, 'Table', { ...TABLE, tableName: 'Keys' });
     expect(() => new KeyfoldApi(stack, 'Api2', { packageFolder, table })).toThrow('is for another table');
-    expect(() => apiIn(stackOf(), { packageFolder: import.meta.dirname })).toThrow(
-      "props.packageFolder must be a region's folder that npm run package has written.",
-    );
+    const absent: unknown = expect.objectContaining({
+      message: "props.packageFolder must be a region's folder that npm run package has written.",
+      cause: expect.objectContaining({ code: 'ENOENT' }) as Error,
+    });
+    expect(() => apiIn(stackOf(), { packageFolder: import.meta.dirname })).toThrow(absent);
     expect(() => apiIn(stackOf(), { key: 'keyfold' })).toThrow('props.key must be a SymmetricKey');
     expect(() => apiIn(stackOf(), { table: 'Keys' })).toThrow('props.table must be a KeyTable');
     expect(() => apiIn(undefined as never)).toThrow('scope must be a construct');

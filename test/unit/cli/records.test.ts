@@ -495,6 +495,15 @@ describe('keyfold verify', () => {
     expect(stderr).toContain('Row line 1: Every KMS region refused');
   });
 
+  it('stops if DynamoDB refuses a call, and says why', async () => {
+    world.proxy.faultOf = () => ({ kind: 'error', name: 'AccessDeniedException', status: 400 });
+    const { code, stderr } = await keyfold(['verify', await fileOf('one.jsonl', [encodeDataRowRecord(record)])]);
+    expect(code).toBe(1);
+    expect(stderr).toMatch(
+      /^keyfold: Row line 1: .*\nDynamoDB table EncryptionKey in us-west-2: AccessDeniedException/,
+    );
+  });
+
   it('keeps the lines in order, and looks up each key once for a thousand records', async () => {
     const lines = Array.from({ length: 1000 }, (_, i) => (i % 300 === 299 ? '{}' : encodeDataRowRecord(record)));
     world.proxy.calls = [];

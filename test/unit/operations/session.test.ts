@@ -251,4 +251,14 @@ describe('the field methods of a session', () => {
     expect(error).toBeInstanceOf(TypeError);
     expect((error as Error).message).toContain(message);
   });
+
+  it('fail with the cause if a member cannot be read', async () => {
+    const request = { document: {}, fields: ['$'], context: UNREADABLE };
+    const error = await errorOf(encryptFields(session, request));
+    expect(error).toMatchObject({ cause: { message: 'from a getter' } });
+    const { proxy, revoke } = Proxy.revocable<string[]>([], {});
+    revoke();
+    const second = await errorOf(encryptFields(session, { document: {}, fields: proxy }));
+    expect(second).toMatchObject({ message: 'request.fields cannot be read.', cause: expect.any(TypeError) as Error });
+  });
 });
