@@ -306,6 +306,18 @@ describe.for(KINDS)('the connections in a %s pool', (kind) => {
     expect(vi.getTimerCount()).toBe(1);
   });
 
+  it('are used again up to ten seconds after the end of their last query, however long that query took', async () => {
+    vi.useFakeTimers({ toFake: ['Date', 'performance', 'setInterval', 'clearInterval'] });
+    const metastore = pool.metastore(kind, 30_000);
+    await warm(metastore, 1);
+    pool.answers = () => (vi.advanceTimersByTime(9000), rowsOf(kind, []));
+    for (let i = 0; i < 2; i += 1) {
+      await metastore.loadLatest(RECORD.id, noDeadline());
+      vi.advanceTimersByTime(9000);
+    }
+    expect(pool.made).toHaveLength(1);
+  });
+
   it.for([1, 8])('are closed instead of used after a short freeze (connections: %i)', async (connections) => {
     vi.useFakeTimers({ toFake: ['Date'] });
     const metastore = pool.metastore(kind);
