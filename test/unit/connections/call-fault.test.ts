@@ -41,6 +41,8 @@ it("the fault of a network error has the error's code and address", () => {
   expect(faultText(callFaultOf(Object.assign(named('Error'), { ...refused, port: undefined })))).toBe(
     'ECONNREFUSED 127.0.0.1:?',
   );
+  // Only the code of a network error needs no colon after it.
+  for (const name of ['XECONN', 'EXPIRED_TOKEN']) expect(faultText({ name, detail: 'd' })).toBe(`${name}: d`);
   const both = Object.assign(new AggregateError([fault, named('Error')]), { code: 'ECONNREFUSED' });
   expect(faultText(callFaultOf(both))).toBe('ECONNREFUSED 127.0.0.1:8082');
 });
