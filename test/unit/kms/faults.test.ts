@@ -144,6 +144,7 @@ it.for<[FaultClass[], string, string]>([
   const faults = classes.map((faultClass, i) => new RegionFault(`r${i}`, 'Decrypt', faultClass, 'Name'));
   const error = everyRegionFailed(faults);
   expect(error).toMatchObject({ code, retryable: code !== 'KmsMisconfigured' });
-  expect(error.message).toBe(`${says}${classes.map((c, i) => `r${i} ${c} (Name)`).join(', ')}.`);
-  expect((error.cause as AggregateError).errors).toEqual(faults);
+  const details = classes.map((c, i) => `r${i} ${c} (Name)`).join(', ');
+  expect(error.message).toBe(`${says}${details}.`);
+  expect(error.cause).toMatchObject({ message: details, errors: faults });
 });
