@@ -43,29 +43,44 @@ type OwnAlarm = readonly [name: string, metric: string, which: Which, descriptio
 
 /** The alarms on Keyfold's metrics (docs/reference/metrics.md). Each alarm specifies all dimensions of its metric. */
 const OWN: readonly OwnAlarm[] = [
-  ['SystemKeysNotCreated', 'SystemKeysNotCreated', {}, 'The present System Key ages, and the next one cannot be made'],
-  ['SystemKeysNotMaintained', 'SystemKeysNotMaintained', {}, 'A System Key could not be read or looked after'],
-  ['SystemKeysUnopenable', 'SystemKeysUnopenable', { of: ['region'] }, 'A region does not open a System Key'],
-  ['KmsWrapsMissing', 'KmsWrapsMissing', { of: ['region'] }, 'A System Key was made without one of the regions'],
+  [
+    'SystemKeysNotCreated',
+    'SystemKeysNotCreated',
+    {},
+    'The maintenance cannot make the next System Key, and the current one grows old',
+  ],
+  [
+    'SystemKeysNotMaintained',
+    'SystemKeysNotMaintained',
+    {},
+    'The maintenance could not read, check or renew a System Key',
+  ],
+  ['SystemKeysUnopenable', 'SystemKeysUnopenable', { of: ['region'] }, 'A KMS region does not decrypt a System Key'],
+  [
+    'KmsWrapsMissing',
+    'KmsWrapsMissing',
+    { of: ['region'] },
+    'A System Key was made without a wrap for one of the regions',
+  ],
   [
     'KmsRegionRefused',
     'KmsRegionFailures',
     { of: ['region', 'faultClass'], whereNot: { faultClass: ['throttled', 'unavailable'] } },
-    'A KMS key is disabled, denied or gone, or a wrap does not open: somebody must act',
+    'A KMS key is disabled, denied or deleted, or does not decrypt a wrap: an operator must act',
   ],
   [
     'KmsFailovers',
     'KmsFailovers',
     { of: ['region'] },
-    'The preferred KMS region has not answered, more than once',
+    'The preferred KMS region has failed to answer more than once',
     AGAIN_WITHIN_THE_HOUR,
   ],
-  ['StaleServes', 'StaleServes', {}, 'DynamoDB is down, and cached keys serve for their grace alone'],
+  ['StaleServes', 'StaleServes', {}, 'DynamoDB is down, and processes use their cached keys until the grace ends'],
   [
     'RecordsUnreadable',
     'RequestErrors',
     { where: { code: ['KeyRowUnreadable', 'KmsMisconfigured'] } },
-    'Requests fail until somebody acts',
+    'Requests fail until an operator acts',
   ],
   [
     'RequestsUnanswered',
@@ -85,30 +100,35 @@ const OWN: readonly OwnAlarm[] = [
     'KeysNotVisible',
     'RequestErrors',
     { where: { code: NOT_VISIBLE } },
-    'Keys of another region have not arrived for a quarter of an hour: the table may not replicate any more',
+    'Keys of another region have been missing for a quarter of an hour: the table may no longer replicate',
     FOR_LONG,
   ],
   [
     'KeysRevoked',
     'KeysRetired',
     { of: ['kind'], where: { why: 'revoked' } },
-    'A revocation has taken effect: was it yours?',
+    'A revocation has taken effect: check that it was intended',
   ],
 ];
 
 const OWN_OF_A_QUEUE: readonly OwnAlarm[] = [
-  ['MessagesDeadLettered', 'MessagesDeadLettered', { of: ['code'] }, 'A producer sends what cannot be done'],
+  [
+    'MessagesDeadLettered',
+    'MessagesDeadLettered',
+    { of: ['code'] },
+    'A producer sends messages that Keyfold cannot process',
+  ],
   [
     'MessagesWaitForSomebody',
     'MessagesRetried',
     { where: { code: ['KmsMisconfigured', 'KeyRowUnreadable', 'Internal'] } },
-    'Messages come back until somebody acts',
+    'Messages are retried until an operator acts',
   ],
   [
     'MessagesUnanswered',
     'MessagesRetried',
     { where: { code: [...OUTAGES, NOT_VISIBLE] } },
-    'Messages have come back for minutes: KMS or DynamoDB does not answer, or the table does not replicate',
+    'Messages have been retried for minutes: KMS or DynamoDB does not answer, or the table does not replicate',
     FOR_MINUTES,
   ],
   [
@@ -155,13 +175,13 @@ export function alarmResources(deployment: Deployment, region: string): Resource
       },
     ),
     ApiCannotServe: alarm(
-      'The HTTP API has failed most requests for a quarter of an hour, be it before they reach the function',
+      'The HTTP API has failed most requests for a quarter of an hour, perhaps before they reached the function',
       topic,
       { least: MOST, ...FOR_LONG },
       shareOf(api.namespace, api.names, api.dimensions, FOR_LONG),
     ),
     SystemKeyOld: alarm(
-      'The latest System Key must no longer seal, and the maintenance has not made the next one',
+      'The latest System Key is too old to seal, and the maintenance has not made the next one',
       topic,
       { least: expireAfterMs / 1000 },
       // If a run is repeated within the hour, both runs report the age, so use the maximum and not the sum.

@@ -39,12 +39,16 @@ export function deploymentFile(): string {
 
 /**
  * Reads a deployment from a YAML file.
- * @throws Error if the file does not exist, is not YAML or does not match the schema, or if its options contradict each
+ * @throws Error if the file cannot be read, is not YAML or does not match the schema, or if its options contradict each
  * other, exceed the limits of AWS or would keep a function from starting. The error lists everything that is wrong.
  */
 export async function readDeployment(file: string): Promise<Deployment> {
-  const content = await readFile(file, 'utf8').catch(() => {
-    throw new Error(`${file} does not exist: copy deploy.example.yml to it and fill it in (docs/tutorial/deploy.md)`);
+  const content = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    const isMissing = error.code === 'ENOENT';
+    const fix = 'copy deploy.example.yml to it and fill it in (docs/tutorial/deploy.md)';
+    throw new Error(isMissing ? `${file} does not exist: ${fix}` : `${file} cannot be read: ${error.message}`, {
+      cause: error,
+    });
   });
   let given: unknown;
   try {

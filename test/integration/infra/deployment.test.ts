@@ -534,6 +534,10 @@ describe('deploy.yml', () => {
     const missing = join(folder, 'missing.yml');
     const why = 'copy deploy.example.yml to it and fill it in (docs/tutorial/deploy.md)';
     await expect(readDeployment(missing)).rejects.toThrow(new Error(`${missing} does not exist: ${why}`));
+    await expect(readDeployment(folder)).rejects.toMatchObject({
+      message: `${folder} cannot be read: EISDIR: illegal operation on a directory, read`,
+      cause: { code: 'EISDIR' },
+    });
   });
 
   it('is not read if KEYFOLD_DEPLOY_FILE names another file, even one that does not exist', ({ onTestFinished }) => {
