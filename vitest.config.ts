@@ -6,11 +6,11 @@ import { defineConfig } from 'vitest/config';
 const SLOW = { testTimeout: 300_000, hookTimeout: 120_000, fileParallelism: false };
 
 /**
- * Code that replaces or watches what a whole process shares: a module, a prototype, compiled code, or what `JSON.parse`
- * remembers.
+ * Code that replaces or watches what code of every file uses: a module, a built-in object, compiled code, or what
+ * `JSON.parse` remembers.
  */
 const REPLACES =
-  /\bvi\.(?:mock|doMock|hoisted)\(|\bspyOn\((?:\w+\.prototype|dns|globalThis|Math|process)\b|\bholdConnections\(|\bpoison\(|\bWorkMeter\.start\(/;
+  /\bvi\.(?:mock|doMock|hoisted)\(|\bspyOn\((?:(?:ArrayBuffer|Buffer|Socket|Worker)\.prototype|dns|globalThis|process)\b|\bholdConnections\(|\bpoison\(|\bWorkMeter\.start\(/;
 /**
  * The files of unit and integration tests that need a process of their own. All other files share their processes,
  * which saves more than a third of the time.

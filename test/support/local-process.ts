@@ -1,6 +1,8 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
+import { expect } from 'vitest';
+import { runCurl } from './pasted.ts';
 
 /** A child process that runs `npm start`. */
 export interface LocalProcess {
@@ -36,4 +38,21 @@ export async function stopLocalProcess({ child }: Pick<LocalProcess, 'child'>): 
   if (child.exitCode !== null || child.signalCode !== null) return;
   child.kill('SIGTERM');
   await once(child, 'exit');
+}
+
+/** The command below the heading with the number `n` in the greeting. */
+export function commandOf(greeting: string, n: number): string {
+  return new RegExp(`^${n}\\. .*\\n +(.*)$`, 'm').exec(greeting)?.[1] ?? '';
+}
+
+/** Runs curl commands from the greeting, all of which must succeed. Returns the body of the last response. */
+export async function paste(commands: string, folder: string): Promise<string> {
+  let output = '';
+  for (const command of commands.split(' && ')) {
+    expect(command).toMatch(/^curl -s /);
+    const { status, body } = await runCurl(command, folder);
+    expect(status).toBeLessThan(300);
+    output = body;
+  }
+  return output;
 }
