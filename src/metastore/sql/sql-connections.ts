@@ -59,6 +59,7 @@ export class SqlConnections<Connection> {
   readonly #detector = new FreezeDetector();
   #timer: NodeJS.Timeout | undefined;
   #lastUsedMs = 0;
+  #queriesInProgress = 0;
 
   /**
    * @param database the name of the database product, for the causes of errors
@@ -126,7 +127,7 @@ export class SqlConnections<Connection> {
     }
   }
 
-  /** Watches for freezes until no connection has been used for {@link MAX_IDLE_MS}. */
+  /** Watches for freezes until no connection has been in use for {@link MAX_IDLE_MS}. */
   #watch(): void {
     this.#lastUsedMs = Date.now();
     this.#checkForFreeze();
@@ -136,7 +137,7 @@ export class SqlConnections<Connection> {
   #tick(): void {
     this.#checkForFreeze();
     const idleMs = Date.now() - this.#lastUsedMs;
-    if (idleMs >= 0 && idleMs < MAX_IDLE_MS) return;
+    if (this.#queriesInProgress > 0 || (idleMs >= 0 && idleMs < MAX_IDLE_MS)) return;
     clearInterval(this.#timer);
     this.#timer = undefined;
   }
@@ -164,6 +165,7 @@ export class SqlConnections<Connection> {
   ): Promise<T> {
     const limits = { deadlineAtMs: Date.now() + timeoutMs, signal };
     const freezes = this.#freezes;
+    this.#queriesInProgress += 1;
     return withDeadline(limits, Date.now, async (attempt) => {
       let isReusable = false;
       try {
@@ -175,6 +177,7 @@ export class SqlConnections<Connection> {
         isReusable = !this.#pool.faultOf(error).isBroken;
         throw error;
       } finally {
+        this.#queriesInProgress -= 1;
         this.#watch();
         if (!isReusable) this.#breaks += 1;
         if (isReusable && freezes === this.#freezes) {

@@ -310,7 +310,7 @@ describe.for(KINDS)('the connections in a %s pool', (kind) => {
     vi.useFakeTimers({ toFake: ['Date', 'performance', 'setInterval', 'clearInterval'] });
     const metastore = pool.metastore(kind, 30_000);
     await warm(metastore, 1);
-    pool.answers = () => (vi.advanceTimersByTime(9000), rowsOf(kind, []));
+    pool.answers = () => (vi.advanceTimersByTime(12_000), rowsOf(kind, []));
     for (let i = 0; i < 2; i += 1) {
       await metastore.loadLatest(RECORD.id, noDeadline());
       vi.advanceTimersByTime(9000);
@@ -332,7 +332,7 @@ describe.for(KINDS)('the connections in a %s pool', (kind) => {
   });
 
   it('are closed instead of used if a freeze ends while a query waits for one of them', async () => {
-    vi.useFakeTimers({ toFake: ['Date'] });
+    vi.useFakeTimers({ toFake: ['Date', 'performance'] });
     const metastore = pool.metastore(kind);
     await warm(metastore, 1);
     vi.spyOn(pool, 'connect').mockImplementationOnce(async () => {
@@ -363,6 +363,7 @@ describe.for(KINDS)('the connections in a %s pool', (kind) => {
   });
 
   it('are closed without waiting for the server, which a dropped connection cannot reach', async () => {
+    vi.useFakeTimers({ toFake: ['Date', 'performance'] });
     const metastore = pool.metastore(kind, 20);
     await warm(metastore, 2);
     for (const one of pool.made) one.isDead = true;
