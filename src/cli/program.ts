@@ -264,7 +264,6 @@ function report(error: unknown, { terminal }: CliDependencies): number {
   // printed, the ID could imitate a line of this program.
   terminal.err(isMultiline ? `keyfold: ${message}`.split('\n') : `keyfold: ${message}`);
   if (!(error instanceof KeyfoldError)) return EXIT.failed;
-  // The error of several regions already names the fault of each region.
-  if (error.cause instanceof Error && !(error.cause instanceof AggregateError)) terminal.err(error.cause.message);
+  if (error.cause instanceof Error) terminal.err(error.cause.message);
   return error.code === 'InvalidConfiguration' || error.code === 'InvalidRequest' ? EXIT.usage : EXIT.failed;
 }

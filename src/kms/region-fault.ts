@@ -50,5 +50,6 @@ export function regionsFailed(faults: readonly RegionFault[], summary: string): 
   const classes = new Set(faults.map((fault) => fault.faultClass));
   const transientCode = classes.has('unavailable') ? 'KmsUnavailable' : 'KmsThrottled';
   const code = classes.has('unavailable') || classes.has('throttled') ? transientCode : 'KmsMisconfigured';
-  return new KeyfoldError(code, `${summary}: ${details}.`, { cause: new AggregateError(faults, details) });
+  const reasons = faults.map((fault) => fault.message).join('; ');
+  return new KeyfoldError(code, `${summary}: ${details}.`, { cause: new AggregateError(faults, reasons) });
 }

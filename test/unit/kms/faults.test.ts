@@ -141,10 +141,11 @@ it.for<[FaultClass[], string, string]>([
   [['throttled', 'misconfigured'], 'KmsThrottled', 'Every KMS region throttles or refuses: '],
   [['misconfigured', 'corrupt'], 'KmsMisconfigured', 'Every KMS region refused: '],
 ])('everyRegionFailed turns the fault classes %j into %s', ([classes, code, says]) => {
-  const faults = classes.map((faultClass, i) => new RegionFault(`r${i}`, 'Decrypt', faultClass, 'Name'));
+  const faults = classes.map((faultClass, i) => new RegionFault(`r${i}`, 'Decrypt', faultClass, 'Name', `why ${i}`));
   const error = everyRegionFailed(faults);
   expect(error).toMatchObject({ code, retryable: code !== 'KmsMisconfigured' });
   const details = classes.map((c, i) => `r${i} ${c} (Name)`).join(', ');
   expect(error.message).toBe(`${says}${details}.`);
-  expect(error.cause).toMatchObject({ message: details, errors: faults });
+  const reasons = classes.map((c, i) => `Decrypt in r${i}: ${c} (Name): why ${i}`).join('; ');
+  expect(error.cause).toMatchObject({ message: reasons, errors: faults });
 });
