@@ -29,6 +29,8 @@ export default defineConfig({
     // With threads, V8 can crash while one of them compiles WebAssembly (https://github.com/nodejs/node/issues/64500).
     pool: 'forks',
     setupFiles: ['test/support/aws-environment.ts'],
+    // A missing text fails its test. The option -u writes it.
+    update: 'none',
     // Long enough for a machine that does other work. A test that hangs still ends.
     testTimeout: 60_000,
     hookTimeout: 60_000,
