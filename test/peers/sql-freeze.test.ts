@@ -24,7 +24,7 @@ it.for(KINDS)('a metastore on %s does not wait for a connection that was opened 
       expect(outcomes).toEqual(allWell(requests));
     }
   }
-  // A freeze in the middle of 60 queries, after whose end the responses to the first ten are already there. The other
+  // A freeze in the middle of 60 queries. When it ends, the responses to the first ten are already there. The other
   // queries wait for a connection.
   proxy.hold = /_SK_service_product/;
   const underWay = frozen.serve(60);

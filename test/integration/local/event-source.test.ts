@@ -102,7 +102,7 @@ it.for([
       ApproximateNumberOfMessages: '0',
       ApproximateNumberOfMessagesNotVisible: '0',
     });
-  });
+  }, 20_000);
   await source.stop();
   expect(received.map(({ length }) => length)).toEqual(sizes);
   expect(received.flat().toSorted((a, b) => Number(a) - Number(b))).toEqual(

@@ -6,7 +6,7 @@ import { InvokeCommand, LambdaClient } from '@aws-sdk/client-lambda';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { takeDataFolder } from '../../../local/data-folder.ts';
 import { close, freePort, listen } from '../../../emulators/listen.ts';
-import { HELP, readStartOptions } from '../../../local/start-options.ts';
+import { readStartOptions } from '../../../local/start-options.ts';
 import {
   commandOf,
   paste,

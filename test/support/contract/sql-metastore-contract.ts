@@ -167,7 +167,7 @@ export function sqlMetastoreContract(kind: SqlKind, opened: () => SqlDatabase, e
         '{}',
         text.slice(0, -1),
         '['.repeat(200) + ']'.repeat(200),
-        `{"x":"${'S'.repeat(65_000)}`,
+        `{"x":"${'S'.repeat(isPostgres ? 70_000 : 65_000)}`,
         changed({ Created: 121 }),
         changed({ Created: '120' }),
         changed({ Created: undefined }),

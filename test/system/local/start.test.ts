@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterEach, expect, it, vi } from 'vitest';
+import { freePort } from '../../../emulators/listen.ts';
 import { takeDataFolder } from '../../../local/data-folder.ts';
 import { HELP } from '../../../local/start-options.ts';
 import {
@@ -96,8 +97,10 @@ it('npm start shows each request in one line of the terminal, with the error cod
   await vi.waitFor(() => expect(lines).toEqual(expected.map((line) => expect.stringMatching(line))));
 });
 
-it('npm start -- --verbose also shows the logs and metrics of the functions, in JSON', async () => {
-  const world = await start('--verbose');
+it('npm start -- --verbose uses a given port that is free, and also shows the logs and metrics of the functions, in JSON', async () => {
+  const port = await freePort();
+  const world = await start('--verbose', '--port', String(port));
+  expect(world.url).toBe(`http://127.0.0.1:${port}`);
   const lines = linesOf(world);
   await post(`${world.url}/v1/partitions/tenant-1/encrypt`, { plaintext: 'aGVsbG8=' });
   await vi.waitFor(() => {

@@ -25,7 +25,7 @@ beforeAll(async () => {
   dist = join(installed, 'dist');
   await run(process.execPath, ['scripts/build.ts', dist], { cwd: root });
   await copyFile(join(root, 'package.json'), join(installed, 'package.json'));
-}, 60_000);
+});
 afterAll(() => rm(folder, { recursive: true }));
 
 it("a handler's bundle works without other files, and does not start without its settings", async () => {

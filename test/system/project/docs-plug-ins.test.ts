@@ -23,7 +23,7 @@ beforeAll(async () => {
   await mkdir(join(root, '.keyfold'), { recursive: true });
   folder = await mkdtemp(join(root, '.keyfold', 'plug-ins-'));
   for (const page of PAGES) examples[page] = await write(page);
-}, 60_000);
+});
 afterAll(() => rm(folder, { recursive: true }));
 
 /** Writes the examples of a page into files. The opening line of each block contains the name of its file. */
@@ -46,7 +46,7 @@ it("the examples compile with this repository's strict compiler options", async 
   await writeFile(join(folder, 'tsconfig.json'), JSON.stringify(config));
   const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
   expect(await run(process.execPath, [tsc, '-p', folder])).toMatchObject({ stdout: '' });
-}, 60_000);
+});
 
 describe.each([
   ['write-a-kms-plug-in.md', 23],
@@ -59,7 +59,7 @@ describe.each([
     const { stdout } = await run(process.execPath, ['--no-warnings', '--test-reporter=tap', '--test', file]);
     expect(stdout).toMatch(new RegExp(`^# pass ${cases}$`, 'm'));
     expect(stdout).toMatch(/^# fail 0$/m);
-  }, 60_000);
+  });
 });
 
 describe('docs/how-to/use-vault.md', () => {
@@ -77,7 +77,7 @@ describe('docs/how-to/use-vault.md', () => {
     expect(await run(process.execPath, [join(folder, name)], { env })).toEqual({ stdout: 'hello\n', stderr: '' });
     expect(vault.requests[0]?.body).toEqual({ role_id: 'orders', secret_id: 'secret' });
     await Promise.all([vault.stop(), dynamoDb.close()]);
-  }, 60_000);
+  });
 
   it('names every Vault setting, and no setting that does not exist', async () => {
     const text = await readFile(join(root, 'docs', 'how-to', 'use-vault.md'), 'utf8');
@@ -103,7 +103,7 @@ describe('docs/how-to/use-an-hsm.md', () => {
     expect(token.takeCalls().filter((call) => call === 'C_Login')).toHaveLength(1);
     await dynamoDb.close();
     token.remove();
-  }, 60_000);
+  });
 
   it('names every HSM setting, and no setting that does not exist', async () => {
     const text = await readFile(join(root, 'docs', 'how-to', 'use-an-hsm.md'), 'utf8');
