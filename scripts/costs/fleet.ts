@@ -56,8 +56,8 @@ export function monthOf(ratePerSecond: number, assumed: FleetAssumptions): Fleet
   const pairsMet = ages * pairsMetBy(requests / ages, processes * partitions);
   const systemKeyLoads = coldStarts * agesInLife * assumed.systemKeysInUse;
   const lives = hoursInMonth / (assumed.expireAfterDays * 24);
-  // Each day, maintenance lets every region open each key. For an alias, it also wraps once to learn the alias's
-  // current key.
+  // Each day, the maintenance unwraps each System Key in every region. If an alias names the KMS key, the maintenance
+  // also makes one wrap for each System Key and region, to learn which key the alias names now.
   const maintenance = (hoursInMonth / 24) * assumed.systemKeysStored * regions * 2;
   return {
     requests,

@@ -29,7 +29,7 @@ export interface KeyDependencies {
 }
 
 /**
- * Adds the two clocks for ages to the ports and the policy of a service.
+ * Completes the ports and the policy of a service with the two clocks that measure ages, and a clock if it has none.
  * @throws KeyfoldError `InvalidConfiguration` if a minimum date is more than ten minutes ahead
  */
 export function keyDependencies(

@@ -136,7 +136,7 @@ describe('the server of npm start', () => {
     printed.mockRestore();
   });
 
-  it('reports no request that the page has answered', async () => {
+  it('does not report requests that the page has answered', async () => {
     expect((await post('/page')).body).toBe('page');
     expect([answered, calls]).toEqual([[], []]);
   });

@@ -31,7 +31,7 @@ it('a handler receives its event and the context of its function', async () => {
   await shown.recycle();
 });
 
-it("a function has only its own environment variables, a result of null for none, and the runtime's format of errors", async () => {
+it("a function has only its own environment variables, returns null if it has no result, and returns errors in the runtime's format", async () => {
   const code = `export const handler = async (event) => {
     if (event === 'throw') throw Object.assign(new RangeError('out'), { stack: 'one\\ntwo' });
     if (event === 'text') throw 'text';

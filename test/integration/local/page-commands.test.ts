@@ -41,8 +41,8 @@ it.for([
 
 it.for([
   ['the end of the waiting time', {}, 1_800_000_000_000],
-  ['its own time if the status has no end', { stdout: '{}' }, 0],
-  ['its own time if the status fails', { exitCode: 1, stdout: '' }, 0],
+  ['the current time if the status of the erasure has no end', { stdout: '{}' }, 0],
+  ['the current time if the command that reads the status fails', { exitCode: 1, stdout: '' }, 0],
 ] as const)('the last step of an erasure runs at %s', async ([, status, notBeforeMs]) => {
   const { events, run } = recorder(status);
   const { command } = await erase(run, { partition: 'tenant-1', step: 'finish' });

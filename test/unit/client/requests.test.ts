@@ -208,23 +208,26 @@ describe('over HTTP', () => {
   });
 });
 
-it.for(ROWS)('%s invokes the function that may do so', async ([, call, operation, members, answer, result]) => {
-  const sent: unknown[] = [];
-  const client = {
-    config: { serviceId: 'Lambda', maxAttempts: async () => 1, credentials: async () => ({}) },
-    send: async ({ input: { Payload, ...input } }: InvokeCommand, { abortSignal }: { abortSignal: AbortSignal }) => {
-      sent.push({ ...input, payload: JSON.parse(Buffer.from(Payload as Uint8Array).toString()) as unknown });
-      expect(abortSignal).toBeInstanceOf(AbortSignal);
-      return { Payload: Buffer.from(JSON.stringify(answer)), $metadata: {} };
-    },
-  } as unknown as LambdaClient;
-  const lambda = new LambdaTransport({ functions: { seal: 'seal', open: 'open' }, client });
-  const partition = new KeyfoldClient({ lambda }).partition('a/b');
-  const { signal } = new AbortController();
-  expect(await call(partition, { signal })).toEqual(result);
-  const FunctionName = operation.startsWith('decrypt') ? 'open' : 'seal';
-  expect(sent).toStrictEqual([{ FunctionName, payload: { ...members, operation, partition: 'a/b' } }]);
-  const reason = new Error('gone');
-  await expect(call(partition, { signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
-  expect(sent).toHaveLength(1);
-});
+it.for(ROWS)(
+  '%s invokes the function that serves the operation',
+  async ([, call, operation, members, answer, result]) => {
+    const sent: unknown[] = [];
+    const client = {
+      config: { serviceId: 'Lambda', maxAttempts: async () => 1, credentials: async () => ({}) },
+      send: async ({ input: { Payload, ...input } }: InvokeCommand, { abortSignal }: { abortSignal: AbortSignal }) => {
+        sent.push({ ...input, payload: JSON.parse(Buffer.from(Payload as Uint8Array).toString()) as unknown });
+        expect(abortSignal).toBeInstanceOf(AbortSignal);
+        return { Payload: Buffer.from(JSON.stringify(answer)), $metadata: {} };
+      },
+    } as unknown as LambdaClient;
+    const lambda = new LambdaTransport({ functions: { seal: 'seal', open: 'open' }, client });
+    const partition = new KeyfoldClient({ lambda }).partition('a/b');
+    const { signal } = new AbortController();
+    expect(await call(partition, { signal })).toEqual(result);
+    const FunctionName = operation.startsWith('decrypt') ? 'open' : 'seal';
+    expect(sent).toStrictEqual([{ FunctionName, payload: { ...members, operation, partition: 'a/b' } }]);
+    const reason = new Error('gone');
+    await expect(call(partition, { signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
+    expect(sent).toHaveLength(1);
+  },
+);

@@ -265,7 +265,7 @@ it('a LambdaTransport signs its calls with the credentials that it was given', a
   vi.unstubAllEnvs();
 });
 
-it('the signer takes its clock for wrong only if a request was signed four minutes off', () => {
+it("the signer corrects its clock only if a signature's time differed from the server's time by at least four minutes", () => {
   vi.useFakeTimers({ toFake: ['Date'], now: 1_700_000_000_000 });
   try {
     const signer = requestSigner('api.example.com', 'us-west-2', IDENTITY);

@@ -118,7 +118,7 @@ describe('a queue message', () => {
     expect(codesOf(queues.in(DEAD_LETTERS))).toEqual(['Forbidden']);
   });
 
-  it('does not use the configured fields if it sets all to true, or if its operation takes no fields', async () => {
+  it('does not use the configured fields if it has `all: true`, or if its operation takes no fields', async () => {
     const operations = ['encrypt-fields', 'decrypt-fields', 'encrypt'] as const;
     const handle = open({ queue: { fields: ['$.a'] }, config: { serves: { operations } } });
     await handle([queueRecord('a', { partition: 'p', document: { a: 1, b: 2 }, fields: ['$.a', '$.b'] })]);

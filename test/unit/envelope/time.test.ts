@@ -63,14 +63,17 @@ describe('a key dated in the future', () => {
   it.for([
     ['does not open', { encryptedKey: Buffer.from('CANARY') }],
     ['does not parse', { encryptedKey: 'CANARY' as never }],
-  ] as const)('does not make the check of the System Key fail if it %s, but an older key does', async ([, damage]) => {
-    await createdBy(world.process());
-    copyTo('SK', nowSeconds() + 3600, damage);
-    expect(await createdBy(world.process())).toBeLessThanOrEqual(nowSeconds());
-    await world.process().checkSystemKey();
-    world.metastore.change(world.metastore.ofKind('SK')[0] as EnvelopeKeyRecord, damage);
-    expect(await codeOf(world.process().checkSystemKey())).toBe('KeyRowUnreadable');
-  });
+  ] as const)(
+    'that %s does not make the check of the System Key fail, although an older such key would',
+    async ([, damage]) => {
+      await createdBy(world.process());
+      copyTo('SK', nowSeconds() + 3600, damage);
+      expect(await createdBy(world.process())).toBeLessThanOrEqual(nowSeconds());
+      await world.process().checkSystemKey();
+      world.metastore.change(world.metastore.ofKind('SK')[0] as EnvelopeKeyRecord, damage);
+      expect(await codeOf(world.process().checkSystemKey())).toBe('KeyRowUnreadable');
+    },
+  );
 
   it('passes the check of the System Key if it opens and is the only System Key', async () => {
     await createdBy(world.process());

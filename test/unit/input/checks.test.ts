@@ -116,7 +116,7 @@ function withName(item: unknown, name: string): string {
   return `${name} ${String(checks.checked(checks.STRING)(item, name))}`;
 }
 
-it('itemsOf names the wrong item, and returns what it makes of each item', () => {
+it('itemsOf returns the result for each item, and names an item that is wrong', () => {
   expect(checks.itemsOf(['a', 'b'], 'it', withName)).toEqual(['it[0] a', 'it[1] b']);
   expect(() => checks.itemsOf(['a', 5], 'it', withName)).toThrow(
     new TypeError('it[1] must be a string, not a number.'),
@@ -148,7 +148,7 @@ it('numberFaults lists each number that is not a positive whole number', () => {
   ]);
 });
 
-it('listening calls each listener on its object, with all values, and fills in the others', () => {
+it('listening calls each listener as a method of its object, with all values, and does nothing for a missing listener', () => {
   const silent: Record<'began' | 'ended', (...values: unknown[]) => void> = { began: () => {}, ended: () => {} };
   const calls: unknown[] = [];
   const given = {

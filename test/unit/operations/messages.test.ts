@@ -120,8 +120,11 @@ describe('the error message for a malformed request', () => {
     ['encrypt-batch', { plaintext: '', [CANARY]: 1 }, `${UNKNOWN} plaintext, format, context.`],
     ['decrypt-batch', RECORD, WRAP_RECORD],
     ['rewrap-batch', 'kf1.AAAA', `${NO_OBJECT} ${WRAP_RECORD}`],
-  ] as const)("for %s says in an item's result what is wrong with the item %j", async ([operation, item, detail]) => {
-    const { results } = await operate().answer(operation, { items: [item] });
-    expect(results).toEqual([{ error: { code: 'InvalidRequest', detail } }]);
-  });
+  ] as const)(
+    "of an item in %s is in the item's result, and says what is wrong (%j)",
+    async ([operation, item, detail]) => {
+      const { results } = await operate().answer(operation, { items: [item] });
+      expect(results).toEqual([{ error: { code: 'InvalidRequest', detail } }]);
+    },
+  );
 });

@@ -66,7 +66,7 @@ it.for([
   expect(await inspector(response).quota(NAME)).toMatchObject({ answer });
 });
 
-it('AwsQuotaInspector returns the error of a call, and asks for no default then', async () => {
+it('AwsQuotaInspector returns the error of a failed call, and does not go on to ask for the default quota', async () => {
   expect(await inspector(DENIED).quota(NAME)).toEqual({
     fault: expect.objectContaining({ name: 'AccessDeniedException' }) as unknown,
   });

@@ -106,7 +106,7 @@ describe('recordProof', () => {
     expect(proofOf({ id: '1' }, {}, other)).not.toBe(proofOf({ id: '1' }));
   });
 
-  it('does not depend on the bytes before the last 28', () => {
+  it('does not depend on the bytes of the sealed payload before its last 28', () => {
     expect(proofOf({ id: '1' }, {}, Buffer.concat([Buffer.alloc(99, 1), TAIL]))).toBe(proofOf({ id: '1' }));
   });
 

@@ -877,7 +877,7 @@ describe('wrapRenewerContract', () => {
     expect(await failsIn(cases, 'if its service refuses it')).toBe(true);
   });
 
-  it('fails for a KMS that reports to a call whose deadline passes while its service does not answer', async () => {
+  it('fails for a KMS that returns a report, instead of throwing, if the deadline passes before its service answers', async () => {
     const report = { regions: [fault], renewed: undefined };
     const openHanging = (): Renewer => renewer({ renew: async () => report });
     expect(
