@@ -228,9 +228,9 @@ class Connections implements SqlPool<MySqlConnection> {
 }
 
 /**
- * Errors that say that a value does not fit into its column, even in a comparison. Their SQLSTATE is HY000, which
- * stands for any general error, so it does not show this. MariaDB reports the last of these errors if the column's
- * character set lacks a character of the value.
+ * Errors that say that a value does not fit into its column, even in a comparison. The SQLSTATE of these errors is
+ * HY000, which stands for any general error, so Keyfold must compare their names. MariaDB reports the last of these
+ * errors if the character set of the column lacks a character of the value.
  */
 const UNFIT: ReadonlySet<string> = new Set([
   'ER_TRUNCATED_WRONG_VALUE_FOR_FIELD',

@@ -137,7 +137,7 @@ async function calledAs(name: keyof typeof USERS): Promise<{ called: string[]; r
   const rows = new Set(proxy.calls.map((call, i) => `${iamActionOf(call)} ${proxy.ids[i]}`));
   for (const row of rows) {
     const [action = '', id = ''] = row.split(' ');
-    // The roles belong to the service `orders`.
+    // The roles allow only the keys of the service `orders`, so replace the service of this test in the ID.
     const target = tableAt(WEST, id.replace(settings['KEYFOLD_SERVICE'] as string, 'orders'));
     if (!(await isAllowed(USERS[name], action, target))) refused.push(row);
   }

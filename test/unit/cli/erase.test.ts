@@ -352,7 +352,7 @@ describe('keyfold partitions erase', () => {
   it.for([
     ['opens', '08', 'it does not open under the static master key'],
     ['exists', '07', 'the service has no System Key'],
-  ] as const)('fails without a System Key that %s, and says why', async ([, byte, cause]) => {
+  ] as const)('fails, and names the cause, if no System Key %s', async ([, byte, cause]) => {
     const client = new DynamoDBClient({ endpoint: world.endpoint, region: 'us-west-2' });
     if (byte === '07') {
       for (const { parent } of await rows()) {

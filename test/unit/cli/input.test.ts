@@ -73,7 +73,7 @@ it('linesOf joins the parts of a line that does not fit into one read of the fil
   await rm(folder, { recursive: true });
 });
 
-it('sizeOf returns the size of a file only, and undefined for a folder, a missing file and standard input', async () => {
+it('sizeOf returns the size of a file, but undefined for a folder, a missing file and standard input', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'keyfold-input-'));
   const file = join(folder, 'lines');
   await writeFile(file, 'a\u20ac\n');

@@ -33,7 +33,7 @@ it('the progress line says how much is left if the total is estimated, unless th
   expect(shownFor(1000, () => undefined)).toEqual(['100 rows, 100/s', '']);
 });
 
-it("the items that an earlier run has done are part of the progress line's count, but not of its rate", () => {
+it('the progress line includes the items of an earlier run in the count, but not in the rate', () => {
   expect(shownFor(1000, 1000, 500)).toEqual(['600 rows of 1000, 4 s left, 100/s', '']);
 });
 

@@ -186,7 +186,7 @@ describe('keyfold keys prove', () => {
   });
 
   it.for([
-    ['a System Key younger than the row', -1, 'its System Key is younger than the key'],
+    ['a System Key that was created after the row', -1, 'its System Key is younger than the key'],
     [
       'a System Key that had expired before the row was created',
       90 * 86_400 + 1,
@@ -283,7 +283,7 @@ describe('keyfold keys prove', () => {
     expect((await row(other.id, other.created))?.proof).toBeUndefined();
   });
 
-  it('judges a row with a proof only by the proof', async () => {
+  it('judges a row that has a proof by the proof alone', async () => {
     const proven = { outcome: 'proven' };
     await world.createTable('Restored');
     expect(await outcomes('--against', 'Restored', '--yes')).toEqual({ code: 0, rows: [proven, proven] });

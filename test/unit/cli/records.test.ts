@@ -194,7 +194,7 @@ async function verified(...args: string[]): Promise<{ code: number; rows: object
 }
 
 describe('keyfold verify', () => {
-  it('removes its progress line from the terminal at the end, also if the key table fails meanwhile', async () => {
+  it('removes its progress line from the terminal at the end, even if the key table fails meanwhile', async () => {
     const other = await world.sessions().session('tenant-2').encrypt(Buffer.from(PLAINTEXT));
     const file = await fileOf('progress.jsonl', [
       ...Array<string>(256).fill(encodeDataRowRecord(record)),
@@ -240,7 +240,7 @@ describe('keyfold verify', () => {
     const put = (id: string, card?: AttributeValue): Promise<unknown> =>
       client.send(new PutItemCommand({ TableName, Item: { id: { S: id }, ...(card && { card }) } }));
 
-    it('opens the records in every form, also those in the fields of documents, and writes nothing', async () => {
+    it('opens records in every form, including records in the fields of documents, and writes nothing', async () => {
       const session = world.sessions().session('tenant-1');
       const request = { documentText: '{"a":1,"b":[2],"c":3}', fields: ['$.a', '$.b[0]'] };
       const json = encodeDataRowRecord(record);
@@ -272,7 +272,7 @@ describe('keyfold verify', () => {
       expect(world.proxy.calls.filter((call) => /Put|Update|Delete/.test(call))).toEqual([]);
     });
 
-    it('names the rows that hold no record, or whose record does not open', async () => {
+    it('names each row that holds no record, or a record that does not open', async () => {
       const bound = await world.sessions().session('tenant-1').withContext({ row: '7' }).encrypt(Buffer.from('x'));
       await put('bound', { S: compact(bound) });
       await put('broken', { S: compact({ ...record, data: Buffer.alloc(60) }) });
@@ -303,7 +303,7 @@ describe('keyfold verify', () => {
       expect([code, stderr]).toEqual([2, expect.stringContaining(says)]);
     });
 
-    it('stops if no item has the field, because its name may be misspelled', async () => {
+    it('stops if no item has the field, because the name of the field may be misspelled', async () => {
       await put('sealed', { S: encodeDataRowRecord(record) });
       const { code, stdout, stderr } = await keyfold(['verify', SOURCE, '--field', 'crad']);
       const says = `keyfold: No item of ${SOURCE} has a value in the attribute crad.\n`;
@@ -409,7 +409,7 @@ describe('keyfold verify', () => {
     ]);
   });
 
-  it('counts a line that is not UTF-8 as malformed, so that its key does not look retired', async () => {
+  it('counts a line that is not UTF-8 as malformed, so that the key of its record does not look retired', async () => {
     const text = await world.sessions().session('tenant-é').encryptToJson(Buffer.from(PLAINTEXT));
     const file = join(folder, 'latin.jsonl');
     await writeFile(file, Buffer.from(text, 'latin1'));
@@ -445,7 +445,7 @@ describe('keyfold verify', () => {
     expect(counts).toMatchObject({ opens: 1, unreadable: 1 });
   });
 
-  it('refuses a line that has the record twice, and accepts other members of any size and depth', async () => {
+  it('refuses a line that repeats the record member, and accepts other members of any size and depth', async () => {
     const card = JSON.stringify(compact());
     const many = JSON.stringify(Array.from({ length: 100_001 }, () => 0));
     const deep = '['.repeat(101) + ']'.repeat(101);

@@ -191,7 +191,7 @@ describe('keyfold reencrypt on a JSON Lines file', () => {
     ['open', 'written'],
     ['seal', undefined],
   ] as const)(
-    'with --verb %s and a context, accepts a record without a proof only if its key is from before KEYFOLD_UNBOUND_BEFORE',
+    'with --verb %s and a context, accepts a record without a proof only if its key is older than KEYFOLD_UNBOUND_BEFORE',
     async ([verb, accepted]) => {
       const old = await seal();
       const unboundBefore = String(await rotate());
@@ -337,7 +337,7 @@ describe('keyfold reencrypt on a JSON Lines file', () => {
     },
   );
 
-  it('does not seal a document as a whole if it has sealed fields, because their keys would become unknown', async () => {
+  it('does not seal a whole document that has sealed fields, because their keys would become unknown', async () => {
     const source = await write('rows', [JSON.stringify({ r: { card: compact(await seal()) } }), '{"r":{"card":"1"}}']);
     const options = ['--verb', 'seal', '--partition', 'tenant-1', '--field', 'r', '--output', at('out'), '--json'];
     expect(await countsOf(reencrypt(source, ...options), 1)).toMatchObject({
@@ -347,7 +347,7 @@ describe('keyfold reencrypt on a JSON Lines file', () => {
     });
   });
 
-  it('fails and writes no report if one of the named fields occurs in no line, because its name may be misspelled', async () => {
+  it('fails and writes no report if a named field occurs in no line, because the name may be misspelled', async () => {
     const source = await write('rows', [JSON.stringify({ r: compact(await seal()) }), '{"r":null}']);
     const options = ['--verb', 'rewrap', '--output', at('out'), '--report', at('report')];
     const { code, stdout, stderr } = await reencrypt(source, ...options, '--field', 'r', 's', '--json');
@@ -480,7 +480,7 @@ describe('keyfold reencrypt on a DynamoDB table', () => {
     expect(again).toMatchObject({ written: 0, unchanged: 2 });
   });
 
-  it('fails if one of the named fields occurs in no item, because its name may be misspelled', async () => {
+  it('fails if a named field occurs in no item, because the name may be misspelled', async () => {
     await put('a', { r: { S: compact(await seal()) } });
     const { code, stderr } = await reencrypt(`dynamodb:${TableName}`, '--verb', 'rewrap', '--field', 'r', 's');
     expect([code, stderr]).toEqual([
@@ -507,7 +507,7 @@ describe('keyfold reencrypt on a DynamoDB table', () => {
     expect(lines).toEqual(['1 rows of about 5, 6 s left, 1/s', '']);
   });
 
-  it('can seal bytes that are not UTF-8 only as a whole, and otherwise leaves them unchanged', async () => {
+  it('leaves bytes that are not UTF-8 unchanged, except if --verb seal seals the whole attribute', async () => {
     const bytes = Buffer.from('{"name":"Zo\u00eb","card":"x"}', 'latin1');
     await put('a', { r: { B: bytes } });
     const source = `dynamodb:${TableName}`;
@@ -522,7 +522,7 @@ describe('keyfold reencrypt on a DynamoDB table', () => {
     expect(Buffer.from((await get('a'))['r']?.B ?? [])).toEqual(bytes);
   });
 
-  it('reads no page if it continues a run that stopped after the last page', async () => {
+  it('reads no page if it continues a run that had already read the last page', async () => {
     await put('a', { r: { S: compact(await seal()) } });
     const table = { tableName: TableName, endpoint: world.proxy.endpoint, region: WEST };
     const units = { readUnits: undefined, writeUnits: undefined };
@@ -536,7 +536,7 @@ describe('keyfold reencrypt on a DynamoDB table', () => {
     expect([pages, await next.position()]).toEqual([[1], await rows.position()]);
   });
 
-  it('reads a row again if a writer has changed it, and loses no write', async () => {
+  it('reads a row again if another process has changed the row, and overwrites no change', async () => {
     await put('a', { r: { S: compact(await seal('old')) } });
     const newer = compact(await seal('newer'));
     const created = await rotate();
@@ -614,7 +614,7 @@ describe('the checkpoint of a run that was killed', () => {
     expect((await reencrypt(...args)).code).toBe(expectedCode);
   });
 
-  it("makes the next run's progress line and audit lines count the rows of the killed run", async () => {
+  it("lets the next run include the rows of the killed run in its progress line and audit lines", async () => {
     const withField = pageOf(new Map([['r', { kind: 'text', text: compact(await seal()) } as const]]));
     const page = [...withField, ...pageOf(new Map()), ...pageOf(new Map())];
     const first = killedSource(() => world.operator.clock.advance(5000), page);
@@ -682,7 +682,7 @@ describe('the checkpoint of a run that was killed', () => {
     expect(await readFile(at('run.json.next'), 'utf8')).toBe('precious');
   });
 
-  it('is named if it cannot be saved, and leaves no other file behind', async () => {
+  it('is named in the error if it cannot be saved, and leaves no other file behind', async () => {
     const { code, stderr } = await killed(postgres, rewrap, POSTGRES, {}, () => mkdir(at('run.json')));
     expect({ code, stderr }).toMatchObject({
       code: 1,
@@ -754,7 +754,7 @@ it('a report that cannot be written stops the run before it changes a row', asyn
   expect(await readdir(folder)).toEqual(['quarantine', 'rows']);
 });
 
-it('keyfold reencrypt and verify pass the options of a table on to its reader', async () => {
+it('keyfold reencrypt and keyfold verify pass the table options to the reader of the table', async () => {
   const opened: unknown[] = [];
   world.operator.adapters.openRows = async (options) => {
     opened.push(options);

@@ -223,7 +223,7 @@ describe('keys revoke', () => {
     expect(run.stderr).toMatch(/"outcome":"failed"\}\nkeyfold: The metastore does not answer\.\n/);
   });
 
-  it('appends to an audit file that only its owner can read, and revokes nothing if that fails', async () => {
+  it('appends to an audit file that only its owner can read, and revokes nothing if the write fails', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'keyfold-'));
     const file = join(folder, 'audit.jsonl');
     const run = await world.keyfold(['keys', 'revoke', id, '60', '--dry-run', '--audit-file', file]);

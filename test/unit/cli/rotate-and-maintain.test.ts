@@ -99,7 +99,7 @@ describe('keys rotate', () => {
     expect(world.proxy.calls.some((call) => call.startsWith('Put'))).toBe(false);
   });
 
-  it('with --older-than, leaves out partitions whose latest key is younger', async () => {
+  it('with --older-than, leaves out partitions whose latest key is younger than the given age', async () => {
     world.operator.clock.advance(2 * 3_600_000);
     await world.sessions().session('tenant-2').encrypt(Buffer.from('x'));
     const args = ['keys', 'rotate', '--all-partitions', '--older-than'];
@@ -311,7 +311,7 @@ describe('keyfold maintain', () => {
     expect([json.code, json.stdout]).toEqual([1, `${JSON.stringify(REPORT, undefined, 2)}\n`]);
   });
 
-  it('passes on its time limit of five minutes and whether it is a dry run, and prints no empty table', async () => {
+  it('gives maintenance a time limit of five minutes and the option --dry-run, and prints no empty table', async () => {
     const beganMs = Date.now();
     const real = await maintainWith(async () => ({ systemKeys: [] }));
     const endedMs = Date.now();
@@ -338,7 +338,7 @@ describe('keyfold maintain', () => {
     ['a region has a fault', { systemKeys: REPORT.systemKeys.slice(0, 1) }],
     ['the erasures could not be read', { erasuresFault: 'x' }],
     ['the next System Key could not be made', { createFault: 'x' }],
-  ])('fails only because %s', async ([, part]) => {
+  ])('fails if %s, even if nothing else is wrong', async ([, part]) => {
     const { code, audit } = await maintainWith(async () => ({ systemKeys: [], ...part }));
     expect([code, audit.map(({ outcome }) => outcome)]).toEqual([1, ['attempting', 'failed']]);
   });
@@ -369,7 +369,7 @@ describe('keyfold maintain', () => {
     expect([signal?.aborted, isListening]).toEqual([true, false]);
   });
 
-  it('fails if it cannot list the System Keys, and writes that to the audit log', async () => {
+  it('fails if it cannot list the System Keys, and writes the failure to the audit log', async () => {
     world.proxy.faultOf = (call) =>
       call.startsWith('Query') ? { kind: 'error', name: 'AccessDeniedException', status: 400 } : undefined;
     const { code, audit } = await keyfold('maintain');

@@ -144,7 +144,7 @@ it('a transfer shows its progress, and how many rows are left to add', async () 
   ]);
 });
 
-it('a transfer that fails prints and records how many rows it has added', async () => {
+it('a transfer that fails prints the number of rows it has added, and writes the number to the audit log', async () => {
   const fault = new Error('down');
   const before = [rowOf('missing', 1), rowOf('missing', 2), rowOf('missing', 3)];
   const scene = { request: { yes: true }, compared: [before], added: [rowOf('added', 1), rowOf('added', 2)], fault };
@@ -164,7 +164,7 @@ it.for<[name: string, dryRun: boolean, outcomes: Outcome[], code: number]>([
   ['fails in a dry run if a row differs', true, ['missing', 'differs'], 1],
   ['succeeds if the source is empty', false, [], 0],
 ])(
-  'a transfer that has nothing to add %s, and neither asks for confirmation nor writes an audit line',
+  'a transfer that adds no row %s, and neither asks for confirmation nor writes an audit line',
   async ([, dryRun, outcomes, code]) => {
     const rows = outcomes.map((outcome) => rowOf(outcome));
     const found = await run({ request: { dryRun }, compared: [rows, rows], answer: 'yes' });

@@ -31,7 +31,7 @@ it.for<[string, string, (attempt: Deadline) => Promise<unknown>, number?]>([
   expect(fault).toMatchObject({ region: 'west', action: 'Decrypt', faultClass: 'unavailable', errorName });
 });
 
-it("an attempt throws its region's fault, or the abort reason if its caller aborts it", async () => {
+it('an attempt throws the fault of its region, or the abort reason if its caller aborts the attempt', async () => {
   expect(await attempt(() => Promise.reject(REFUSED))).toBe(REFUSED);
   const reason = new Error('gone');
   const controller = new AbortController();

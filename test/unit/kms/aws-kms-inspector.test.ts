@@ -48,7 +48,7 @@ it('AwsKmsInspector tries each KMS action without creating a data key', async ()
   ]);
 });
 
-it('AwsKmsInspector names no key to Decrypt if the caller names none', async () => {
+it('AwsKmsInspector calls Decrypt without a key ID if the caller names no key', async () => {
   await inspector().tryDecrypt(Buffer.from('ciphertext'), undefined);
   expect(sent).toEqual([['Decrypt', { CiphertextBlob: CIPHERTEXT, DryRun: true }]]);
 });

@@ -94,7 +94,7 @@ describe('AwsKms.wrap', () => {
     expect(kms.regionStates()[1]).toMatchObject({ state: 'unavailable', lastFault: { errorName: 'NoAnswerInTime' } });
   });
 
-  it('says in its error how many regions have wrapped the key if these are too few', async () => {
+  it('throws an error with the number of regions that wrapped the key if this number is too low', async () => {
     emulator.setFault(EAST, { kind: 'error', name: 'AccessDeniedException' });
     const error = await errorOf(wrapped(open({ failover: { minimumWrappedRegions: 2 } })));
     expect(error).toMatchObject({
@@ -192,12 +192,22 @@ describe('AwsKms.unwrap', () => {
   );
 
   it.for([
-    ['KmsUnavailable', 'one is down and one disables the key', { kind: 'down' }, DISABLED],
-    ['KmsThrottled', 'one throttles and one disables the key', { kind: 'throttle', perSecond: 0 }, DISABLED],
-    ['KmsUnavailable', 'one throttles and one is down', { kind: 'throttle', perSecond: 0 }, { kind: 'down' }],
+    ['KmsUnavailable', 'us-west-2 is down and us-east-1 disables the key', { kind: 'down' }, DISABLED],
+    [
+      'KmsThrottled',
+      'us-west-2 throttles and us-east-1 disables the key',
+      { kind: 'throttle', perSecond: 0 },
+      DISABLED,
+    ],
+    [
+      'KmsUnavailable',
+      'us-west-2 throttles and us-east-1 is down',
+      { kind: 'throttle', perSecond: 0 },
+      { kind: 'down' },
+    ],
     [
       'KmsMisconfigured',
-      'one denies access and one disables the key',
+      'us-west-2 denies access and us-east-1 disables the key',
       { kind: 'error', name: 'AccessDeniedException' },
       DISABLED,
     ],
@@ -356,7 +366,7 @@ it.for([
   expect(() => new AwsKms(options, dependencies as never)).toThrow(/^dependencies must be /);
 });
 
-it('AwsKms blames no region if the signal of a deadline comes from a polyfill', async () => {
+it('AwsKms reports no fault of a region if the AbortSignal of the deadline comes from a polyfill', async () => {
   const deadline = { ...noDeadline(), signal: new OtherSignal() };
   const kms = open();
   expect(await kms.unwrap(await wrappedBy(kms, SYSTEM_KEY, deadline), deadline)).toMatchObject({ key: SYSTEM_KEY });

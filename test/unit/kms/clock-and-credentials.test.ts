@@ -122,7 +122,7 @@ describe("a caller's expired credentials", () => {
     expect(provider).toHaveBeenCalledTimes(2);
   });
 
-  it('are no longer loaded after the deadline', async () => {
+  it('do not delay a request beyond its deadline while new credentials load', async () => {
     const provider = vi.fn<() => Promise<Identity>>().mockResolvedValue({ accessKeyId: 'a', secretAccessKey: 's' });
     const region = await regionWith(provider, opened(), refusal('ExpiredTokenException'));
     await decrypt(region);

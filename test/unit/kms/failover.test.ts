@@ -26,7 +26,7 @@ describe('a request to KMS regions', () => {
   });
 
   it.for([1, 2, 3, 5].flatMap((maxRounds) => [1, 2, 3].map((count) => [maxRounds, count] as const)))(
-    'makes a limited number of attempts in %i rounds over %i failing regions',
+    'makes a limited number of attempts in %i rounds with %i failing regions',
     async ([maxRounds, count]) => {
       for (const [faultClass, draw, most] of [
         ['unavailable', 0, maxRounds * count],
@@ -123,7 +123,7 @@ function firstDelayMs(draw: number): number {
 }
 
 describe('the random delay before a round', () => {
-  it.for(DRAWS)('has a limit that doubles each time if no region throttles (random value %d)', async (draw) => {
+  it.for(DRAWS)('has a limit that doubles each round if no region throttles (random value %d)', async (draw) => {
     const regions = new ScriptedRegions(['west'], { maxRounds: 7, baseDelayMs: 50, longestDelayMs: 600 });
     regions.draw = draw;
     regions.answers = { west: ['unavailable'] };
@@ -132,7 +132,7 @@ describe('the random delay before a round', () => {
   });
 
   it.for(DRAWS)(
-    'has a limit that shrinks to a third if the preferred region throttles (random value %d)',
+    'has a limit that shrinks to a third over the rounds if the preferred region throttles (random value %d)',
     async (draw) => {
       for (const elsewhere of [...PASSING, ...LASTING]) {
         const regions = new ScriptedRegions(['west', 'east'], { maxRounds: 10 });
@@ -147,7 +147,7 @@ describe('the random delay before a round', () => {
   );
 
   it.for(DRAWS)(
-    'is at least a third of a fixed limit if only a less preferred region throttles (random value %d)',
+    'is between 1500 and 4500 ms if only a less preferred region throttles (random value %d)',
     async (draw) => {
       for (const atHome of ['unavailable', ...LASTING] as const) {
         const regions = new ScriptedRegions(['west', 'east'], { maxRounds: 5 });
@@ -298,7 +298,7 @@ describe('a request near its deadline', () => {
     expect(await regions.request(regions.deadlineIn(50))).toBe('west');
   });
 
-  it('returns its faults so far if it has no time for another region', async () => {
+  it('returns the faults of the regions it has tried if no time is left for another region', async () => {
     const regions = new ScriptedRegions(['west', 'east']);
     regions.answers = { west: [() => (regions.clock.advance(951), 'unavailable')] };
     expect(await regions.request(regions.deadlineIn(1000))).toBe('west unavailable');
@@ -306,7 +306,7 @@ describe('a request near its deadline', () => {
   });
 
   it.for(LASTING)(
-    'fails with DeadlineExceeded if one region has the fault "%s" and the other was not tried',
+    'fails with DeadlineExceeded if the first region has the fault "%s" and no time is left for the second region',
     async (faultClass) => {
       const regions = new ScriptedRegions(['west', 'east']);
       regions.answers = { west: [() => (regions.clock.advance(951), faultClass)] };
@@ -333,7 +333,7 @@ describe('a request near its deadline', () => {
     },
   );
 
-  it("rejects with the deadline's abort reason, and does not count this as a failure of the region", async () => {
+  it("rejects with the deadline's abort reason, and does not count the abort as a failure of the region", async () => {
     const regions = new ScriptedRegions(['west', 'east']);
     const reason = new Error('time is up');
     regions.answers = { west: [() => Promise.reject(reason)] };
@@ -349,8 +349,8 @@ describe('a request near its deadline', () => {
 
 describe('an attempt that the deadline aborts', () => {
   it.for([
-    ['puts no region into a cool-down after 499 ms', 499, []],
-    ['puts its region into a cool-down after 500 ms', 500, ['west 3750']],
+    ['starts no cool-down of its region if the abort comes after 499 ms', 499, []],
+    ['starts a cool-down of its region if the abort comes after 500 ms', 500, ['west 3750']],
   ] as const)('%s', async ([, tookMs, coolDowns]) => {
     const regions = new ScriptedRegions(['west', 'east']);
     const reason = new Error('time is up');
@@ -363,19 +363,19 @@ describe('an attempt that the deadline aborts', () => {
 });
 
 describe('onKeyRefused', () => {
-  it('by default makes a request go on to the next region if a region refuses the KMS key', async () => {
+  it('is "failover" by default: a request goes on to the next region if a region refuses the KMS key', async () => {
     const regions = new ScriptedRegions(['west', 'east']);
     regions.answers = { west: ['misconfigured'] };
     expect(await regions.request()).toBe('east');
   });
 
-  it('"failover" makes a request go on to the next region if a region refuses the KMS key', async () => {
+  it('"failover" lets a request go on to the next region if a region refuses the KMS key', async () => {
     const regions = new ScriptedRegions(['west', 'east'], { onKeyRefused: 'failover' });
     regions.answers = { west: ['misconfigured'] };
     expect(await regions.request()).toBe('east');
   });
 
-  it('"fail" makes a request end at any region that refuses the KMS key', async () => {
+  it('"fail" ends a request at any region that refuses the KMS key', async () => {
     for (const [west, east, asked] of [
       ['misconfigured', 'ok', 'west'],
       ['unavailable', 'misconfigured', 'west east'],

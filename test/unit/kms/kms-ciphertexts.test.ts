@@ -92,7 +92,7 @@ describe('KmsCiphertexts', () => {
     ['an empty', { Plaintext: '' }],
     ['a null', { Plaintext: null }],
   ] as const)(
-    "fails with KmsUnavailable for a response with %s plaintext, so that no row's data is replaced by nothing",
+    'fails with KmsUnavailable for a response with %s plaintext, so that the data of the row is not overwritten',
     async ([, body]) => {
       const error = await errorOf(open(answer(body)));
       const message = expect.stringContaining('IncompleteAnswer') as string;

@@ -69,14 +69,14 @@ describe.for(Object.entries(ACTIONS))('a response to %s', ([action, act]) => {
 
   it.for([
     [
-      'names a key of another account for a requested key',
+      'names a key of another account instead of the requested key',
       OURS,
       { KeyId: STRANGERS },
       'corrupt',
       'KeyOfAnotherAccount',
     ],
     [
-      'names a key of another account for a requested alias',
+      'names a key of another account instead of the key of the requested alias',
       ALIAS,
       { KeyId: STRANGERS },
       'corrupt',
@@ -151,7 +151,7 @@ it('RegionalKms keeps no connection to AWS', async () => {
   expect(keepsAlive).toEqual([false]);
 });
 
-it('a plaintext is zeroed if the response names a key that is refused', async () => {
+it('the plaintext in a response is zeroed if Keyfold refuses the KMS key that the response names', async () => {
   for (const action of ['GenerateDataKey', 'Decrypt'] as const) {
     const Plaintext = Buffer.alloc(32, 7);
     const refused = { KeyId: STRANGERS, CiphertextBlob: Buffer.from('abc'), Plaintext };

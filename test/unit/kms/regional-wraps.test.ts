@@ -29,7 +29,7 @@ describe('the wraps of one region', () => {
     });
   });
 
-  it('are tried with the configured key first and then with any key, if they name an alias', async () => {
+  it('that name an alias are tried first with the configured key and then without a key ID', async () => {
     expect(await opening(['alias/asherah'], ['misconfigured', 'corrupt'])).toEqual({
       keyIds: [ALIAS, undefined],
       fault: 'Fault2',

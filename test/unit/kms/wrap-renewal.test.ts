@@ -123,7 +123,7 @@ describe('AwsKms.renew', () => {
     }
   });
 
-  it('changes nothing if all wraps are current, and calls each key only once', async () => {
+  it('changes nothing if all wraps are current, and calls KMS only once for each key', async () => {
     const wrapped = await wrappedBy(kms({ keys }), SYSTEM_KEY, noDeadline());
     emulator.resetCalls();
     expect(await renew(wrapped, kms({ keys }))).toMatchObject({ renewed: undefined });

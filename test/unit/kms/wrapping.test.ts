@@ -224,7 +224,7 @@ describe('AwsKms.wrap with minimumWrappedRegions above 1', () => {
     expect(told).toEqual([`no wrap in ${EAST}`]);
   });
 
-  it('waits for a slow region even if enough others have wrapped the key', async () => {
+  it('waits for a slow region even if enough other regions have wrapped the key', async () => {
     const answers = Promise.withResolvers<void>();
     onEncrypt = (region) => (region === EU ? answers.promise : undefined);
     const wrapping = wrappedIn(open({ minimumWrappedRegions: 2 }));
@@ -246,7 +246,7 @@ describe('AwsKms.wrap with minimumWrappedRegions above 1', () => {
     expect(told).toEqual([]);
   });
 
-  it('names the fault of each failed region if too few have wrapped the key', async () => {
+  it('names the fault of each failed region if too few regions have wrapped the key', async () => {
     faults = { [EAST]: ['unavailable', 'always'], [EU]: ['misconfigured', 'always'] };
     const error = await errorOf(wrappedIn(open({ minimumWrappedRegions: 2 })));
     expect(error).toMatchObject({ code: 'KmsUnavailable', retryable: true });
@@ -281,7 +281,7 @@ describe('AwsKms.unwrap', () => {
     expect(plaintexts).toEqual(REGIONS.map(() => Buffer.alloc(32)));
   });
 
-  it('calls a region only once if it is down or throttles, even if it has several wraps', async () => {
+  it('calls a region that is down or throttles only once, even if several wraps are for that region', async () => {
     for (const faultClass of ['unavailable', 'throttled'] as const) {
       const envelope = JSON.parse(Buffer.from(await wrappedBy(open(), SYSTEM_KEY, noDeadline())).toString()) as {
         kmsKeks: object[];

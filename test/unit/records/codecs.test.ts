@@ -61,7 +61,7 @@ describe('a Data Row Record', () => {
     ['Data', 'is absent', { Key: wire.Key }],
     ['Data', 'is not base64', { ...wire, Data: 'CANARY' }],
     ['Data', 'is an array', { ...wire, Data: ['c2VhbGVkIHBheWxvYWQh'] }],
-  ] as const)('is refused if %s %s, with an error that names that part but not its value', ([name, , value]) => {
+  ] as const)('is refused if %s %s, with an error that names the faulty part but not its value', ([name, , value]) => {
     let thrown: unknown;
     try {
       dataRowRecordFromValue(value);

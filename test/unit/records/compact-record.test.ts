@@ -50,7 +50,7 @@ describe('a compact record', () => {
   });
 
   it.for(['bytes', 'json'] as const)(
-    'of the kind "%s" with a proof keeps the proof, and has a prefix of its own',
+    'of the kind "%s" keeps a proof, and has another prefix than a record without a proof',
     (kind) => {
       const bound = { ...record, proof: Buffer.alloc(32, 7) };
       const text = encodeCompactRecord(bound, kind) ?? '';

@@ -227,7 +227,7 @@ function locatesRepeatedName(text: string): boolean {
   }
 }
 
-it('hasRepeatedNames finds a repeated name in the same texts as locateValues', () => {
+it('hasRepeatedNames and locateValues find a repeated name in the same texts', () => {
   expect(compare(repetitive, countsRepeatedName, locatesRepeatedName)).toBeGreaterThan(ENOUGH);
 });
 

@@ -31,7 +31,7 @@ describe('the ID of a key', () => {
     ['no characters', ''],
     ['2,049 bytes', `${'é'.repeat(1024)}x`],
     ['a lone surrogate', 'a\ud800'],
-  ] as const)('cannot have %s', ([, id]) => {
+  ] as const)('is refused if it has %s', ([, id]) => {
     expect(() => parseKeyId(id)).toThrow(
       new KeyfoldError('InvalidRequest', 'A key ID must have 1 to 2048 bytes of well-formed UTF-8.'),
     );
@@ -135,7 +135,7 @@ describe('key ids', () => {
     expect(new KeyNaming(regional).intermediateKeyId(partition)).toBe('_IK_my_tenant_svc_prod_us-west-2');
   });
 
-  it('in a record can have any region if a suffix is configured, but must belong to the partition', () => {
+  it('in a record can end with any region if a region suffix is configured, but must belong to the partition', () => {
     const naming = new KeyNaming(regional);
     const a = naming.parsePartition('a');
     const own = [
@@ -164,7 +164,7 @@ describe('key ids', () => {
     expect(naming.isIntermediateKeyOf(a, '_SK_svc_prod')).toBe(false);
   });
 
-  it("in a record must equal the partition's key ID exactly if no suffix is configured", () => {
+  it('in a record must equal the key ID of the partition if no region suffix is configured', () => {
     const naming = new KeyNaming(names);
     const a = naming.parsePartition('a');
     expect(naming.isIntermediateKeyOf(a, '_IK_a_svc_prod')).toBe(true);
@@ -173,7 +173,7 @@ describe('key ids', () => {
     }
   });
 
-  it('of a System Key can have any region, but must belong to the service', () => {
+  it('of a System Key can end with any region, but must belong to the service', () => {
     const naming = new KeyNaming(names);
     for (const id of ['_SK_svc_prod', '_SK_svc_prod_eu-west-1']) expect(naming.isSystemKey(id)).toBe(true);
     for (const id of ['_SK_svc_prod2', '_SK_svc_prod_x', '_SK_svc_other', '_IK_svc_prod']) {
@@ -280,7 +280,7 @@ describe('KeyNaming', () => {
     );
   });
 
-  it('lists everything that is wrong with its names', () => {
+  it('lists every fault of the given names', () => {
     const all = { service: 'a_b', product: 'us-east-1', regionSuffix: 'west' };
     expect(nameFaults(all)).toEqual([
       `the service holds an underscore, ${AMBIGUOUS}`,
@@ -348,14 +348,14 @@ describe('a key ID', () => {
     expect([keyKindOf(id), regionOfKeyId(id)]).toEqual([kind, region]);
   });
 
-  it("has no region if it ends with the product's name", () => {
+  it('has no region if it ends with a product name that looks like a region', () => {
     const id = '_IK_a_b_svc_us-east-1';
     expect(regionOfKeyId(id)).toBe('us-east-1');
     expect(regionOfKeyId(id, { service: 'svc', product: 'us-east-1' })).toBeUndefined();
   });
 });
 
-it('the register of erasures has an ID that names no key, and that holds the region suffix', () => {
+it('the ID of the erasure register is not the ID of a key, and contains the region suffix', () => {
   expect([names, regional].map(registerIdOf)).toEqual(['_EP_svc_prod', '_EP_svc_prod_us-west-2']);
   expect(keyKindOf(registerIdOf(regional))).toBeUndefined();
 });

@@ -59,7 +59,7 @@ it.for(recordProofs)(
 );
 
 it.for(rowProofs)(
-  'rowProof computes the vector "$name"',
+  'rowProof computes the proof of the vector "$name"',
   ({ kind, dataKey, key, id, created, parent, sealed, proof }) => {
     const secret = dataKey === undefined ? bytes(key) : rowProofKey(bytes(dataKey));
     const row = { id, created, parent: parent ?? undefined, sealed: bytes(sealed) };

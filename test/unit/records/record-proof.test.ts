@@ -106,7 +106,7 @@ describe('recordProof', () => {
     expect(proofOf({ id: '1' }, {}, other)).not.toBe(proofOf({ id: '1' }));
   });
 
-  it('does not depend on the bytes of the sealed payload before its last 28', () => {
+  it('depends on no bytes of the sealed payload except the last 28 bytes', () => {
     expect(proofOf({ id: '1' }, {}, Buffer.concat([Buffer.alloc(99, 1), TAIL]))).toBe(proofOf({ id: '1' }));
   });
 
@@ -150,7 +150,7 @@ describe('bindingOf', () => {
     );
   });
 
-  it('reads once each own enumerable member whose name is a string, as JSON.stringify does', () => {
+  it('reads each own enumerable member with a string name exactly once, as JSON.stringify does', () => {
     let reads = 0;
     const inherited = { table: 'orders' };
     const context = Object.create(inherited, {

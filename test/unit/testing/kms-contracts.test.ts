@@ -484,7 +484,7 @@ describe('kmsContract', () => {
       'unwrap must reject with the reason of the signal within two seconds.',
       'It has not ended.',
     ],
-  ])('says which call fails and what it does, if a KMS %s', async (_name, options, message, cause) => {
+  ])('names the faulty call and its outcome if a KMS %s', async (_name, options, message, cause) => {
     const names = new Set(kmsContract(() => sound).map(({ name }) => name));
     const one = kmsContract(() => sound, options).find(({ name }) => !names.has(name));
     expect(await errorOf(one?.run() ?? Promise.resolve())).toMatchObject({ message, cause });
@@ -565,7 +565,7 @@ describe('kmsContract', () => {
       'rejects with KmsUnavailable, KmsThrottled or KmsMisconfigured if its service does not answer',
     ],
     [
-      'cannot open what an earlier key wrapped',
+      'cannot open a wrap by an earlier key',
       { rotate: lost.rotate },
       'unwraps a System Key that an earlier version of its key wrapped',
     ],
@@ -575,8 +575,8 @@ describe('kmsContract', () => {
   });
 
   it.each<[string, boolean, boolean]>([
-    ['cannot open after a rotation what it wrapped before', true, false],
-    ['wraps after a rotation what no other process can open', false, true],
+    ['cannot open its earlier wraps after a key rotation', true, false],
+    ['makes wraps that no other process can open after a key rotation', false, true],
   ])('fails for a KMS that %s', async (_name, forgets, isAlone) => {
     let version = 0;
     const open = (): KeyManagementService => {
@@ -597,7 +597,7 @@ describe('kmsContract', () => {
   });
 
   it.each(['KmsUnavailable', 'KmsThrottled', 'KmsMisconfigured'] as const)(
-    'passes for a sound KMS with every option whose outage causes %s',
+    'passes with every option for a sound KMS whose outage causes %s',
     async (code) => {
       const options: KmsContractOptions = {
         openFailing: () => kms(refuse(code)),
@@ -627,7 +627,7 @@ describe('kmsContract', () => {
     },
   );
 
-  it('passes for a KMS that has a basis for the row proof, rejects another key or corrects changed bytes', async () => {
+  it('passes for a KMS that has a basis for row proofs, rejects an unknown key or corrects changed bytes', async () => {
     expect(
       await failuresOf(
         kmsContract(() =>
@@ -683,7 +683,7 @@ describe('wrapRenewerContract', () => {
   const OTHER = Buffer.from(seal(createSecretKey(MASTER), Buffer.alloc(32)));
   const made = new Set<string>();
 
-  it('passes for a KMS that renews no wrap or each wrap once', async () => {
+  it('passes for a KMS that renews no wrap, and for a KMS that renews each wrap once', async () => {
     const openFailing = (): Renewer => renewer({ renew: async () => ({ regions: [fault], renewed: undefined }) });
     const options = { openFailing, openRefused: openFailing, rotate: () => {} };
     expect(await failuresOf(wrapRenewerContract(() => renewer(), options))).toEqual([]);
@@ -870,7 +870,7 @@ describe('wrapRenewerContract', () => {
         return { regions: [{ ...fault, fault: said }], renewed: undefined };
       },
     ],
-  ])('fails for a KMS that %s although its service is down or refuses it', async (_name, change) => {
+  ])('fails for a KMS whose renew() %s if its service is down or refuses the KMS', async (_name, change) => {
     const opened = (): Renewer => renewer({ renew: change });
     const cases = wrapRenewerContract(() => renewer(), { openFailing: opened, openRefused: opened });
     expect(await failsIn(cases, 'if its service does not answer')).toBe(true);
@@ -888,7 +888,7 @@ describe('wrapRenewerContract', () => {
     ).toBe(true);
   });
 
-  it('renews every eighth of the changed wraps, because each call may cost money', async () => {
+  it('renews only every eighth changed wrap, because each call may cost money', async () => {
     let whole: Uint8Array = Buffer.alloc(0);
     const changed: number[] = [];
     const open = (): Renewer =>
@@ -928,7 +928,7 @@ describe('wrapRenewerContract', () => {
     ]);
   });
 
-  it('fails for a KMS that does not open a wrap of an earlier key in a renewal', async () => {
+  it('fails for a KMS whose renew() does not open a wrap by an earlier key', async () => {
     let isRotated = false;
     const open = (): Renewer =>
       renewer({

@@ -454,7 +454,7 @@ describe('metastoreContract', () => {
     expect(await failsIn(metastoreContract(metastores(changeOf)), failure)).toBe(true);
   });
 
-  it('fails for a metastore whose rows only one process sees', async () => {
+  it('fails for a metastore whose rows are visible to only one process', async () => {
     const cases = metastoreContract(() => new MemoryMetastore());
     expect(await failsIn(cases, 'values that were stored')).toBe(true);
     expect(await failsIn(cases, 'every byte of a sealed key')).toBe(true);
@@ -510,7 +510,7 @@ describe('metastoreContract', () => {
   const sound = metastores(() => ({}));
   const sick = Object.fromEntries(METHODS.map((method) => [method, () => Promise.reject(failing)]));
 
-  it.each(METHODS)('fails for a metastore whose %s hides that its store is down, missing or silent', async (method) => {
+  it.each(METHODS)('fails for a metastore if %s() hides that the store is down, missing or silent', async (method) => {
     for (const outcome of [
       () => Promise.resolve(undefined),
       () => Promise.reject(new Error('Down.')),
@@ -566,7 +566,7 @@ describe('metastoreContract', () => {
     ).toEqual([]);
   });
 
-  it('tests no date after the last one that the store can hold', async () => {
+  it('tests no date after the latest date that the store can hold', async () => {
     const lastDate = 2 ** 31 - 1;
     const open = metastores((memory) => otherDates(memory, (created) => Math.min(created, lastDate)));
     expect(await failuresOf(metastoreContract(open, { lastDate }))).toEqual([]);
@@ -582,7 +582,7 @@ describe('systemKeyStoreContract', () => {
   const sick = { rows: down, replaceKey: down };
 
   it.each(['rows', 'replaceKey'] as const)(
-    'fails for a store whose %s hides that its store is down, missing or silent',
+    'fails for a store if %s() hides that the database is down, missing or silent',
     async (method) => {
       for (const outcome of [() => Promise.resolve([]), () => Promise.reject(new Error('Down.'))]) {
         const open = metastores(() => ({ ...sick, [method]: outcome }));

@@ -25,7 +25,7 @@ it('checkCalls wraps and unwraps a key within ten seconds, and zeroes the opened
   expect([given?.length, opened]).toEqual([32, Buffer.alloc(32)]);
 });
 
-it('checkCalls unwraps the wrap of a key service that returns it with a proof key', async () => {
+it('checkCalls accepts a key service that returns a proof key together with the wrap', async () => {
   const { clock, kms } = new FakeDependencies();
   const withProofKey = {
     wrap: async (...given: Parameters<typeof kms.wrap>) => ({ wrapped: await kms.wrap(...given), rowProof: undefined }),

@@ -33,14 +33,14 @@ it.for([
   expect(failedCall(CALL, { name }, false)).toEqual(isPermission ? { ...found, state: 'warn' } : found);
 });
 
-it('failedCall skips a check whose action the endpoint lacks, unless Keyfold makes the call too', () => {
+it('failedCall reports a fault if the endpoint lacks an action that Keyfold needs, and skips other actions', () => {
   const failed = { name: 'UnknownOperationException' };
   expect(failedCall(CALL, failed, true)).toEqual({ check: CALL.check, state: 'fault', says: LACKS, fix: ROUTE });
   expect(failedCall(CALL, failed, false)).toEqual({ check: CALL.check, state: 'skip', says: LACKS });
 });
 
 it.for(['DisabledException', 'NotFoundException', 'ResourceNotFoundException', 'UnknownKey', 'MyTypeError', 'Enabled'])(
-  'failedCall leaves an error that concerns one key or table to its caller (%s)',
+  'failedCall returns undefined for %s, because its caller explains errors of a key or table',
   (name) => {
     expect(failedCall(CALL, { name }, true)).toBeUndefined();
   },

@@ -131,7 +131,7 @@ describe('the health of a key table in SQL', () => {
     });
   });
 
-  it('names the message of an error without a cause', async () => {
+  it('prints the message of an error that has no cause', async () => {
     const refused = new KeyfoldError('MetastoreUnavailable', 'The table is full.');
     const { checks } = await healthOf(() => Promise.reject(refused));
     const fix = `${PAGE}#deadlines-and-faults`;

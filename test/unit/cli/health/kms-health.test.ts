@@ -67,7 +67,7 @@ it('the health of a KMS region shows the latency of each call, the key, its rota
   });
 });
 
-it('a KMS region without a description or a successful Decrypt has no known key, and does not decrypt', async () => {
+it('a KMS region has keyArn: undefined and decrypts: false if DescribeKey fails and no Decrypt succeeds', async () => {
   for (const attempts of [{ Decrypt: failed('x') }, { Encrypt: answered(undefined) }]) {
     expect(await healthOf(attempts, failed('x'))).toMatchObject({ keyArn: undefined, decrypts: false });
   }
@@ -98,7 +98,7 @@ it.for([
   ],
   ['InvalidKeyUsageException', 'docs/how-to/troubleshoot.md#kmsmisconfigured'],
   ['AccessDeniedException', "allow kms:ACTION in the role's policy and in the policy of the key or table"],
-] as const)('a call to KMS that fails with %s is a fault with its own fix', async ([name, fix]) => {
+] as const)('a call to KMS that fails with %s is a fault, with the fix for that error', async ([name, fix]) => {
   const health = await healthOf({ Encrypt: answered(undefined), Decrypt: failed(name) }, failed(name));
   const [calls, key, rotation] = health.checks;
   expect(calls).toEqual({
@@ -167,7 +167,7 @@ it.for<[string, Partial<KmsKeyDescription>, HealthCheck['state'], string, string
 
 it.for<[string, Partial<KmsKeyDescription>, object, Omit<HealthCheck, 'check'>]>([
   [
-    'of another origin',
+    'with the origin EXTERNAL',
     { origin: 'EXTERNAL', state: 'Disabled' },
     failed('x'),
     { state: 'ok', says: 'KMS does not rotate keys of the origin EXTERNAL' },
@@ -184,7 +184,7 @@ it.for<[string, Partial<KmsKeyDescription>, object, Omit<HealthCheck, 'check'>]>
     },
   ],
   [
-    'whose rotation the role may not see',
+    'whose rotation status the role may not read',
     {},
     failed('AccessDeniedException'),
     {
@@ -194,13 +194,13 @@ it.for<[string, Partial<KmsKeyDescription>, object, Omit<HealthCheck, 'check'>]>
     },
   ],
   [
-    'whose rotation the endpoint does not know',
+    'whose rotation status the endpoint cannot return',
     {},
     failed('UnknownOperationException'),
     { state: 'skip', says: 'the endpoint does not have kms:GetKeyRotationStatus' },
   ],
   [
-    'whose rotation KMS cannot tell',
+    'whose rotation status KMS does not return',
     {},
     failed('UnsupportedOperationException'),
     {
@@ -209,7 +209,7 @@ it.for<[string, Partial<KmsKeyDescription>, object, Omit<HealthCheck, 'check'>]>
       fix: 'docs/how-to/troubleshoot.md#kmsmisconfigured',
     },
   ],
-])('the check of the rotation of a KMS key %s', async ([, change, rotation, found]) => {
+])('the rotation check says what it finds for a KMS key %s', async ([, change, rotation, found]) => {
   const description = answered({ ...ENABLED, ...change });
   expect(await checkOf('rotation', {}, description, rotation)).toEqual({ check: 'kms us-west-2 rotation', ...found });
 });

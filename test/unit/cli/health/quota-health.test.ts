@@ -32,7 +32,7 @@ it.for<[number | undefined, string, string]>([
   [1234.5, 'ok', 'at most 1235 of 10000'],
   [7999, 'ok', 'at most 7999 of 10000'],
   [8000, 'warn', 'at most 8000 of 10000'],
-])('checkKmsQuota compares the rate %s with the quota: %s', async ([rate, state, says]) => {
+])('for a peak rate of %s and a quota of 10000, checkKmsQuota returns the state %s', async ([rate, state, says]) => {
   const { inspector, asked } = inspectorOf(answered({ value: 10_000, metric: METRIC }), answered(rate));
   expect(await checkKmsQuota('us-west-2', inspector)).toEqual({
     check: 'kms us-west-2 quota',
@@ -47,13 +47,13 @@ it.for<[string, Outcome<Quota>, Outcome<number>, string]>([
   ['the quota is unknown', answered({ value: undefined, metric: METRIC }), DENIED, UNKNOWN],
   ['the metric is unknown', answered({ value: 1, metric: undefined }), DENIED, UNKNOWN],
   [
-    'the quota is denied',
+    'AWS refuses to return the quota',
     DENIED,
     DENIED,
     'could not look: servicequotas:GetServiceQuota failed: AccessDeniedException',
   ],
   [
-    'the metric is denied',
+    'AWS refuses to return the metric',
     answered({ value: 1, metric: METRIC }),
     DENIED,
     'could not look: cloudwatch:GetMetricStatistics failed: AccessDeniedException',
@@ -112,7 +112,7 @@ it('checkTableQuota compares the use with a limit of the table itself', async ()
   expect(asked).toEqual([consumed('ConsumedReadCapacityUnits'), consumed('ConsumedWriteCapacityUnits')]);
 });
 
-it('checkTableQuota is skipped if the quota is unknown or refused', async () => {
+it('checkTableQuota is skipped if the quota is unknown or AWS refuses to return it', async () => {
   const none = { reads: undefined, writes: undefined };
   const unknown = inspectorOf(answered({ value: undefined, metric: METRIC }), answered(1)).inspector;
   expect((await tableQuota(none, unknown)).map(({ state, says }) => [state, says])).toEqual([

@@ -56,7 +56,7 @@ it('the health of System Keys is good before the first encrypt and after it', as
   ]);
 });
 
-it('the health of System Keys names the rows that cannot be read, and has a warning if all rows are of others', async () => {
+it('the health of System Keys names unreadable rows, and warns if every row of the table has another ID', async () => {
   const unreadable = 'it cannot be parsed';
   const broken = [60, undefined].map((created) => ({ id: ID, created, unreadable }));
   expect(await checkOf('system keys', [row, ...broken])).toEqual({
@@ -88,7 +88,7 @@ it.for([
   });
 });
 
-it('the health of System Keys has a warning if none may seal', async () => {
+it('the health of System Keys has a warning if no System Key may seal', async () => {
   const found = {
     check: 'system keys age',
     state: 'warn',
@@ -100,7 +100,7 @@ it('the health of System Keys has a warning if none may seal', async () => {
   expect(await checkOf('system keys age', [row])).toEqual(found);
 });
 
-it('the health of System Keys has a fault for rows that are dated ahead, and does not open them', async () => {
+it('the health of System Keys has a fault if a row is dated in the future, and does not open that row', async () => {
   const ahead = keyRecord(ID, row.created + 3600);
   expect(await checksOf([ahead, row])).toEqual([
     { check: 'system keys', state: 'ok', says: `2 of ${ID}` },
@@ -115,7 +115,7 @@ it('the health of System Keys has a fault for rows that are dated ahead, and doe
   ]);
 });
 
-it('the health of System Keys has a fault if all of them are older than the minimum date', async () => {
+it('the health of System Keys has a fault if every System Key was created before minOpeningCreated', async () => {
   const policy = (seconds: number): { policy: SystemKeyChecks['policy'] } => ({
     policy: cryptoPolicy({ minOpeningCreated: row.created + seconds }),
   });
@@ -131,7 +131,7 @@ it('the health of System Keys has a fault if all of them are older than the mini
   });
 });
 
-it('the health of System Keys tells rows without a proof from rows with a wrong one', async () => {
+it('the health of System Keys distinguishes rows without a proof from rows with a wrong proof', async () => {
   const check = 'system keys proofs';
   const without = {
     check,
@@ -154,7 +154,7 @@ it('the health of System Keys tells rows without a proof from rows with a wrong 
   });
 });
 
-it('the health of System Keys skips the proofs if the key service fails, and names a refusal without AWS KMS', async () => {
+it('the check of proofs is skipped if the key service fails, but is a fault if Vault or an HSM refuses', async () => {
   const check = 'system keys proofs';
   let error: Error = new KeyfoldError('KmsUnavailable', 'Vault is sealed.');
   world.kms.unwrap = () => Promise.reject(error);
@@ -197,7 +197,7 @@ const wrappedBy = (arn: string, region = REGION, created = 60): EnvelopeKeyRecor
     }),
   });
 
-it('a region whose configured key opens every wrap is good', async () => {
+it('the check of the wraps in a region is good if the configured key opens every wrap', async () => {
   const check = `system keys wraps ${REGION}`;
   const asked: unknown[] = [];
   const rows = [wrappedBy(KEY), wrappedBy(KEY, REGION, 120)];
@@ -216,7 +216,7 @@ it('a region whose configured key opens every wrap is good', async () => {
   expect(await checkOf(check, [alias], { regions: [unknown] })).toMatchObject({ state: 'ok' });
 });
 
-it('a region reports wraps that are missing, closed, or of another key', async () => {
+it('the check of the wraps in a region reports wraps that are missing, do not open or are by another key', async () => {
   const check = `system keys wraps ${REGION}`;
   const found = (region: KmsRegionHealth, ...rows: KeyRow[]): Promise<HealthCheck | undefined> =>
     checkOf(check, rows, { regions: [region] });

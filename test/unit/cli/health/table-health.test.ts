@@ -71,14 +71,14 @@ it.for([0, 1])('the health of a DynamoDB table with %i rows names each check', a
   expect(health).toEqual({ checks: CHECKS, answers: true, holdsRows: rows > 0 });
 });
 
-it('the health of a DynamoDB table is good in any order of the attributes of its key', async () => {
+it('the health of a DynamoDB table is good, whatever the order of the attributes of its primary key is', async () => {
   const described = answered({ ...HEALTHY, schema: SCHEMA.toReversed() });
   expect((await healthOf({ described })).checks).toEqual(CHECKS);
 });
 
 it.for<[string, Partial<TableDescription>, HealthCheck]>([
   [
-    'has another key',
+    'has another primary key',
     { schema: ['pk S HASH', 'sk S RANGE'] },
     {
       check: 'table',
@@ -94,7 +94,7 @@ it.for<[string, Partial<TableDescription>, HealthCheck]>([
     { check: 'table', state: 'fault', says: 'Keys in us-west-2 is in the state CREATING', fix: LOST },
   ],
   [
-    'may be deleted',
+    'is not protected from deletion',
     { isDeletionProtected: false },
     {
       check: 'table deletion',
@@ -104,12 +104,12 @@ it.for<[string, Partial<TableDescription>, HealthCheck]>([
     },
   ],
   [
-    'is encrypted by a key of its own',
+    'is encrypted by a KMS key of its own',
     { encryption: { keyArn: 'KEY', inaccessible: false } },
     { check: 'table encryption', state: 'ok', says: 'KEY' },
   ],
   [
-    'cannot use its key',
+    'cannot use its KMS key',
     { encryption: { keyArn: 'KEY', inaccessible: true } },
     {
       check: 'table encryption',
@@ -118,7 +118,7 @@ it.for<[string, Partial<TableDescription>, HealthCheck]>([
       fix: 'aws kms enable-key --region us-west-2 --key-id KEY, or mend its policy, within seven days',
     },
   ],
-])('the health of a DynamoDB table that %s', async ([, change, changed]) => {
+])('the health of a DynamoDB table says that the table %s', async ([, change, changed]) => {
   const { checks } = await healthOf({ described: answered({ ...HEALTHY, ...change }) });
   expect(checks).toEqual(checksWith(changed));
 });
@@ -171,7 +171,7 @@ it.for<[string, Answers, HealthCheck]>([
     { expiry: failed('TableNotFoundException') },
     { check: 'table expiry', state: 'warn', says: `${TTL} failed: TableNotFoundException`, fix: LOST },
   ],
-])('the health of a DynamoDB table if %s', async ([, answers, changed]) => {
+])('the health of a DynamoDB table has a warning or a fault if %s', async ([, answers, changed]) => {
   expect((await healthOf(answers)).checks).toEqual(checksWith(changed));
 });
 
@@ -209,7 +209,7 @@ it.for([
   expect(checks.at(-1)).toEqual({ check: 'replica us-east-1', state: 'fault', says: saysOfReplica, fix });
 });
 
-it('the health of a DynamoDB table has each setting of a replica in its own region', async () => {
+it('the health of a DynamoDB table shows the settings of each replica, read in the region of the replica', async () => {
   const replicas = ['us-west-2', 'us-east-1'].map((region) => ({ region, status: 'UPDATING' }));
   const described = answered({ ...HEALTHY, replicas });
   expect((await healthOf({ described }, {}, 'us-west-2')).checks.slice(7)).toEqual([

@@ -49,15 +49,15 @@ it('tokenFaultOf keeps the class and the name of a TokenError', () => {
 });
 
 it.for([
-  ['a text', new Error('the CKR_PIN_INCORRECT is 1234')],
-  ['a code and more text', new Error('CKR_PIN_INCORRECT 1234')],
-  ['a code of 65 characters', new Error(`CKR_PIN_${'X'.repeat(61)}`)],
-  ['no error', 'CKR_PIN_INCORRECT'],
-] as const)('the fault of a token does not contain %s', ([, error]) => {
+  ['an error with a text', new Error('the CKR_PIN_INCORRECT is 1234')],
+  ['an error with a code and more text', new Error('CKR_PIN_INCORRECT 1234')],
+  ['an error with a code of 65 characters', new Error(`CKR_PIN_${'X'.repeat(61)}`)],
+  ['a string instead of an error', 'CKR_PIN_INCORRECT'],
+] as const)('tokenFaultOf returns UnknownError, and no text of the token, for %s', ([, error]) => {
   expect(tokenFaultOf(error)).toEqual({ faultClass: 'unavailable', errorName: 'UnknownError' });
 });
 
-it('isPerhapsCorrupt returns true only for the codes with which a token may refuse corrupt bytes', () => {
+it('isPerhapsCorrupt returns true only for the error codes that a token may return for corrupt bytes', () => {
   const codes = [
     'GENERAL_ERROR',
     'FUNCTION_FAILED',

@@ -89,8 +89,8 @@ describe('the mechanism of a wrap', () => {
   });
 
   it.for([
-    ['has neither', undefined, []],
-    ['lacks the one in the options', 'CKM_AES_GCM', [KEY_WRAP_PAD]],
+    ['supports neither mechanism', undefined, []],
+    ['lacks the mechanism in the options', 'CKM_AES_GCM', [KEY_WRAP_PAD]],
   ] as const)('causes KmsMisconfigured if the token %s', async ([, mechanism, mechanisms]) => {
     token.set({ mechanisms });
     const kms = token.open({ mechanism });
@@ -132,7 +132,7 @@ describe('the mechanism of a wrap', () => {
     expect(copies.map((copy) => Buffer.from(copy))).toEqual([Buffer.alloc(KEY.length)]);
   });
 
-  it('gets a new nonce for each wrap (CKM_AES_GCM)', async () => {
+  it('uses a new nonce for each wrap (CKM_AES_GCM)', async () => {
     const kms = token.open();
     expect(await textOf(kms)).not.toBe(await textOf(kms));
   });
@@ -153,7 +153,7 @@ describe('keyLabels', () => {
     expect(await textOf(kms)).toMatch(/^pkcs11:gcm:keyfold:/);
   });
 
-  it('prevents every key that it does not name from unwrapping', async () => {
+  it('does not let Pkcs11Kms unwrap with a key that is not in the list', async () => {
     const wrapped = await wrap(token.open({ keyLabels: ['older key'] }));
     token.takeCalls();
     const error = await errorOf(unwrap(token.open(), wrapped));
@@ -204,7 +204,7 @@ describe('the login', () => {
     expect(count(token.takeCalls(), 'C_Login')).toBe(1);
   });
 
-  it('does not repeat a PIN if the token refused it after the timeout or in another instance', async () => {
+  it('does not repeat a PIN if the token refused that PIN after the timeout or in another instance', async () => {
     token.set({ faults: { C_Login: 400 } });
     const refused = { pin: () => 'wrong' };
     const hurried = token.open({ ...refused, requestTimeoutMs: 200 });
@@ -257,7 +257,7 @@ describe('the login', () => {
     expect([count(calls, 'C_Finalize'), count(calls, 'C_Initialize'), count(calls, 'C_Login')]).toEqual([1, 1, 1]);
   });
 
-  it('accepts a library that is already initialized, and a token where the process is already logged in', async () => {
+  it('succeeds if the library is already initialized and the process is already logged in to the token', async () => {
     token.set({ faults: { C_Initialize: 'CKR_CRYPTOKI_ALREADY_INITIALIZED', C_Login: 'CKR_USER_ALREADY_LOGGED_IN' } });
     const kms = token.open();
     expect(await unwrap(kms, await wrap(kms))).toEqual(KEY);
@@ -364,9 +364,9 @@ describe('Pkcs11Kms', () => {
   });
 
   it.for([
-    ['during a call', 'ends', {}],
-    ['while its caller waits', 'is abandoned', { C_EncryptInit: 1500 }],
-  ] as const)('keeps the process alive only %s, if the call %s', async ([, , faults]) => {
+    ['the call ends', 'responds', {}],
+    ['the caller stops waiting', 'does not respond', { C_EncryptInit: 1500 }],
+  ] as const)('keeps the process alive only until %s if the token %s', async ([, , faults]) => {
     await wrap(token.open());
     token.set({ faults });
     const ref = vi.spyOn(Worker.prototype, 'ref');

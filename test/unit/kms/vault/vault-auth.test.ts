@@ -249,7 +249,7 @@ describe('the token', () => {
     expect(stub.takePaths()).toEqual([LOGIN, ENCRYPT, ENCRYPT]);
   });
 
-  it('keeps a new lease that is half as long as the first one, and is renewed again during that lease', async () => {
+  it('keeps a new lease that is half as long as the first, and is renewed again during the new lease', async () => {
     cluster.renewedSeconds = 1800;
     const kms = open(APPROLE);
     await wrap(kms);

@@ -14,8 +14,8 @@ afterEach(async () => {
 });
 
 it.for([
-  ['again if the guard has ended its connection after a freeze', new FrozenConnection(), 2],
-  ['once if its connection breaks for another reason', new Error('broken'), 1],
+  ['again if the freeze guard has closed the connection', new FrozenConnection(), 2],
+  ['only once if the connection breaks for another reason', new Error('broken'), 1],
 ] as const)('VaultHttp sends a request %s', async ([, fault, requests]) => {
   stub = await startStub('hang', OK);
   const sent = vi.spyOn(http, 'request');
@@ -62,13 +62,13 @@ it('VaultHttp ends a request whose signal aborts', async () => {
 });
 
 it.for([
-  ['text', 'no JSON'],
-  ['nothing', ''],
-] as const)('VaultHttp reads a response that holds %s as an empty object', async ([, body]) => {
+  ['text instead of JSON', 'no JSON'],
+  ['no bytes', ''],
+] as const)('VaultHttp treats a response body with %s as an empty object', async ([, body]) => {
   expect(await post({ status: 502, body })).toEqual({ status: 502, body: {} });
 });
 
-it('VaultHttp reads a response of 64 KiB, and refuses a longer one', async () => {
+it('VaultHttp reads a response of 64 KiB, and refuses a longer response', async () => {
   const whole = '{"data":{}}'.padEnd(65_536);
   expect(await post({ status: 200, body: whole })).toEqual({ status: 200, body: { data: {} } });
   await stub.stop();

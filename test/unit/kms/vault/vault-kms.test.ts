@@ -54,7 +54,7 @@ describe('VaultKms', () => {
   runContract('as a KMS', kmsContract(open, faults));
   runContract('as a renewer of wraps', wrapRenewerContract(open, faults));
 
-  it('sends nothing in the clear to an address that begins with https', async () => {
+  it('sends no unencrypted request to an address that begins with https', async () => {
     stub.requests.length = 0;
     const encrypted = open({ addresses: [stub.url.replace('http:', 'https:')], failover: { maxRounds: 1 } });
     expect(await errorOf(wrapped(encrypted))).toMatchObject({
@@ -126,7 +126,7 @@ describe('VaultKms', () => {
     expect(request?.body).toEqual({ plaintext: KEY.toString('base64') });
   });
 
-  it('uses its connection again, and replaces a reset connection without a fault', async () => {
+  it('reuses its connection, and replaces a reset connection without reporting a fault', async () => {
     const proxy = await ForgetfulProxy.start(Number(new URL(stub.url).port));
     const kms = open({ addresses: [`http://127.0.0.1:${proxy.port}`] });
     const bytes = await wrapped(kms);
@@ -179,7 +179,7 @@ describe('VaultKms', () => {
     expect(stub.requests).toEqual([]);
   });
 
-  it.for([256, 384, 512])('neither makes nor opens a wrap of %i bytes, which an RSA key makes', async (length) => {
+  it.for([256, 384, 512])('refuses to make or open a wrap of %i bytes, the size of an RSA wrap', async (length) => {
     const ciphertext = `vault:v1:${Buffer.alloc(length, 7).toString('base64')}`;
     const rsa = await startStub({ status: 200, body: JSON.stringify({ data: { ciphertext, plaintext: 'AAAA' } }) });
     const kms = open({ addresses: [rsa.url] });
