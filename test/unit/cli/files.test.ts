@@ -151,7 +151,7 @@ it.for([
   ['reencrypt', '--field', 'card', '--partition-field', ''],
   ['reencrypt', '--partition', 'tenant-1', '--field', 'card', '--context-from', 'x='],
   ['verify', '--field', ''],
-])('refuses an empty name of a field before it reads a row: %j', async ([command = '', ...options]) => {
+])('refuses an empty field name before it reads a row: %j', async ([command = '', ...options]) => {
   await writeFile(at('rows'), '{"":"secret","id":1}\n');
   const verb = command === 'verify' ? [] : ['--verb', 'seal', '--quarantine', at('quarantine')];
   const output = command === 'verify' ? [] : ['--output', at('output')];
@@ -161,7 +161,7 @@ it.for([
   }
 });
 
-it('keys retire-check refuses a report with negative counts, a key without a date, or no service', async () => {
+it('keys retire-check refuses a report that has negative counts, a key without a date, or no service', async () => {
   const report = {
     kind: 'keyfold-records',
     source: 'x',
@@ -227,7 +227,7 @@ it('every file that reencrypt writes can be read only by its owner', async () =>
 
 describe('a file that is no checkpoint', () => {
   it.for<[content: string, text: string]>([
-    ['nothing', ''],
+    ['no bytes', ''],
     ['text', 'x'],
     ['null', 'null'],
     ['a list', '[]'],
@@ -304,7 +304,7 @@ it.for(['keys list', 'doctor', 'table import'].flatMap((one) => [[one, 'mysql'] 
   },
 );
 
-it('a setting that only a key table in DynamoDB has is refused if KEYFOLD_METASTORE_URL is set', async () => {
+it('a setting for key tables in DynamoDB is refused if KEYFOLD_METASTORE_URL is set', async () => {
   const database = { KEYFOLD_METASTORE_URL: 'postgres://127.0.0.1:9/keyfold', KEYFOLD_DYNAMODB_ENDPOINT: undefined };
   const settings = { TABLE: 'Keys', DYNAMODB_REGION: 'us-west-2', DYNAMODB_ENDPOINT: 'http://127.0.0.1:9' };
   for (const [name, value] of Object.entries(settings)) {

@@ -31,7 +31,7 @@ async function run(
   return { stderr: child.stderr === null ? '' : await text(child.stderr), ended: await ended };
 }
 
-it('the command fails if its output goes to a full disk, and says so once', async () => {
+it('the command fails if its output goes to a full disk, and prints the error once', async () => {
   const full = openSync('/dev/full', 'w');
   expect(await run(['--version'], full, 'pipe')).toEqual({
     ended: 1,
@@ -49,7 +49,7 @@ it('the command changes nothing and fails if its audit lines go to a full disk',
   expect((await world.metastore.load(id, created, noDeadline()))?.revoked).not.toBe(true);
 });
 
-it('the command succeeds if the reader of its output has gone', async () => {
+it('the command succeeds if the reader of its output has exited', async () => {
   const { code, stderr } = await world.keyfoldProcess(['--version'], {}, 'leaves');
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
 });

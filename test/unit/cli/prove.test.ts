@@ -143,7 +143,7 @@ describe('keyfold keys prove', () => {
       ['attempting', 'proven', 'attempting', 'failed'],
     ],
     ['a signal arrives', 'interrupts', 'SIGTERM', ['attempting', 'proven']],
-  ] as const)('stops if %s, and shows the rows that it proved before', async ([, event, says, lines]) => {
+  ] as const)('stops if %s, and shows the rows that it has already proved', async ([, event, says, lines]) => {
     await unproven();
     let stop: ((signal: NodeJS.Signals) => void) | undefined;
     let isListening = true;

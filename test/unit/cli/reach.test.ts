@@ -11,7 +11,7 @@ describe('a revocation', () => {
     expect(latestBy(cryptoPolicy({ revokeCheckIntervalMs: 90_500 }), WRITTEN_AT)).toBe('2026-01-01T00:01:30.500Z');
   });
 
-  it('may take up to staleGrace longer while the metastore is down, and the command says so', () => {
+  it('may take up to staleGrace longer while the metastore is down, and the command prints this delay', () => {
     const bounds = { revokeCheckIntervalMs: 60 * MINUTE_MS, staleGraceMs: 15 * MINUTE_MS };
     expect(latestByInWords(bounds, WRITTEN_AT)).toBe(
       '2026-01-01T01:00:00.000Z: 60 min (revokeCheckInterval) after the write, plus staleGrace (15 min) while the metastore is down',

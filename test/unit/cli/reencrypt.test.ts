@@ -614,7 +614,7 @@ describe('the checkpoint of a run that was killed', () => {
     expect((await reencrypt(...args)).code).toBe(expectedCode);
   });
 
-  it("lets the next run include the rows of the killed run in its progress line and audit lines", async () => {
+  it('lets the next run include the rows of the killed run in its progress line and audit lines', async () => {
     const withField = pageOf(new Map([['r', { kind: 'text', text: compact(await seal()) } as const]]));
     const page = [...withField, ...pageOf(new Map()), ...pageOf(new Map())];
     const first = killedSource(() => world.operator.clock.advance(5000), page);

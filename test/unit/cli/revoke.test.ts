@@ -362,7 +362,7 @@ describe('a key whose ID ends with a region', () => {
     }
   });
 
-  it("is read in the region of --region if the ending belongs to the product's name", async () => {
+  it('is read in the region that --region names if the ending is part of the product name', async () => {
     const args = ['keys', 'show', '--region', 'eu-west-1', '--product', 'us-east-1', '_SK_orders_us-east-1', '60'];
     expect((await atTerminal(args, '')).opened).toMatchObject([{ region: 'eu-west-1' }]);
     const partition = [

@@ -42,7 +42,7 @@ describe('keys rotate', () => {
     expect([code, stderr]).toEqual([2, expect.stringContaining('minSealingCreated is more than ten minutes ahead')]);
   });
 
-  it('creates the next System Key, and leaves the previous one valid', async () => {
+  it('creates the next System Key, and leaves the previous System Key valid', async () => {
     const before = await keys();
     const { code, stdout, audit } = await keyfold('keys', 'rotate', '--json', '--reason', 'a drill');
     const after = await keys();

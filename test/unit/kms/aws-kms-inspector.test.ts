@@ -101,7 +101,7 @@ it.for([
   expect(sent).toEqual([['GetKeyRotationStatus', { KeyId: ARN }]]);
 });
 
-it("AwsKmsInspector calls KMS in its region, and compares KMS's clock with this machine's", async () => {
+it('AwsKmsInspector calls KMS in its region, and compares the clocks of KMS and this machine', async () => {
   const date = new Date(Date.now() + 3_600_000).toUTCString();
   answers['DescribeKey'] = { status: 200, headers: { date }, body: '{}' };
   const eu = new AwsKmsInspector('eu-west-1', ARN, Date.now);

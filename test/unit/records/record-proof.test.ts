@@ -106,7 +106,7 @@ describe('recordProof', () => {
     expect(proofOf({ id: '1' }, {}, other)).not.toBe(proofOf({ id: '1' }));
   });
 
-  it('depends on no bytes of the sealed payload except the last 28 bytes', () => {
+  it('ignores all bytes of the sealed payload before the last 28 bytes', () => {
     expect(proofOf({ id: '1' }, {}, Buffer.concat([Buffer.alloc(99, 1), TAIL]))).toBe(proofOf({ id: '1' }));
   });
 

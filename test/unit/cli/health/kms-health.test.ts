@@ -78,7 +78,7 @@ it.for([
   [1000, 'warn'],
   [1999, 'warn'],
   [2000, 'fault'],
-] as const)('a call to KMS that takes %i ms makes the state "%s"', async ([latencyMs, state]) => {
+] as const)('a call to KMS that takes %i ms gives the check the state "%s"', async ([latencyMs, state]) => {
   const attempts = { Encrypt: answered(undefined, 1), Decrypt: answered(undefined, latencyMs) };
   const fix = 'check the route to KMS in us-west-2: Keyfold gives up on a call after 2000 ms';
   expect(await checkOf('calls', attempts)).toEqual({

@@ -154,7 +154,7 @@ it('the health of System Keys distinguishes rows without a proof from rows with 
   });
 });
 
-it('the check of proofs is skipped if the key service fails, but is a fault if Vault or an HSM refuses', async () => {
+it('the proof check is skipped if the key service fails, but reports a fault if Vault or an HSM refuses', async () => {
   const check = 'system keys proofs';
   let error: Error = new KeyfoldError('KmsUnavailable', 'Vault is sealed.');
   world.kms.unwrap = () => Promise.reject(error);
