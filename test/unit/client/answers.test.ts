@@ -107,7 +107,7 @@ describe('the client', () => {
     ]);
   });
 
-  it('throws an error with the request ID if it cannot represent a document', async () => {
+  it('throws an error with the request ID if JavaScript cannot represent the document in the response', async () => {
     for (const [documentText, code, message] of [
       [
         '9007199254740993',

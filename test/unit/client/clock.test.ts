@@ -200,7 +200,7 @@ describe('a client with a wrong clock', () => {
   });
 });
 
-it('the client corrects its clock only if the difference is four minutes or more', async () => {
+it('the client corrects its clock only if the clock is wrong by four minutes or more', async () => {
   for (const [minutes, requests] of [
     [3, 1],
     [-3, 1],
@@ -213,7 +213,7 @@ it('the client corrects its clock only if the difference is four minutes or more
   }
 });
 
-it('the client retries once if the API says that the signature is not yet current, and then blames the clock', async () => {
+it('the client retries once if the API says that the signature is not yet current, and then advises to check the clock', async () => {
   const refusal = refused('Other', 'Signature not yet current: …');
   const credentials = vi.fn<() => Promise<typeof IDENTITY>>(() => Promise.resolve(IDENTITY));
   const error = await failureOf((await clientOf('HTTP', [refusal], credentials)).decrypt('kf1.x'));
@@ -240,7 +240,7 @@ describe('a client with expired credentials', () => {
     expect(credentials).toHaveBeenCalledTimes(2);
   });
 
-  it('signs a request to Lambda again even if it finds no new credentials', async () => {
+  it('signs a request to Lambda again even if the credential provider cannot renew the credentials', async () => {
     const refreshed: unknown[] = [];
     const config = {
       serviceId: 'Lambda',

@@ -244,7 +244,7 @@ describe('a problem document', () => {
     expect(await answered(problem, type)).toMatchObject(expected);
   });
 
-  it("becomes an error with its code and the gateway's request ID if its own detail and request ID are invalid", async () => {
+  it("with an invalid detail and request ID becomes an error with the document's code and the gateway's request ID", async () => {
     const expected = { name: 'KeyfoldServiceError', message: 'KmsUnavailable', requestId: 'g1' };
     expect(await answered({ code: 'KmsUnavailable', detail: 7, requestId: 7 })).toMatchObject(expected);
   });
@@ -314,7 +314,7 @@ it.for([
   ['ECODE', { name: 'OddError', code: 'ECODE' }],
   ['OddError', { name: 'OddError' }],
   ['an unknown fault', { name: undefined }],
-] as const)('the client names the cause of a connection error: %s', async ([named, fault]) => {
+] as const)('the client reports a connection error as "The API could not be reached: %s."', async ([named, fault]) => {
   vi.spyOn(HttpExchange.prototype, 'post').mockRejectedValue(Object.assign(new Error('CANARY'), fault));
   const error = await thrownFor('HTTP', 'hang');
   expect(error).toMatchObject({ code: 'Unreachable', message: `The API could not be reached: ${named}.` });

@@ -181,7 +181,7 @@ describe('over HTTP', () => {
   });
   afterAll(() => stub.stop());
 
-  it.for(ROWS)('%s sends this request', async ([, call, operation, members, , result]) => {
+  it.for(ROWS)('%s sends a signed request with the expected body', async ([, call, operation, members, , result]) => {
     const http = { endpoint: stub.url, region: 'us-west-2', credentials: LOCAL_CREDENTIALS };
     const client = new KeyfoldClient({ http, retry: { maxAttempts: 1 } }).partition('tenant-1');
     const { signal } = new AbortController();

@@ -166,7 +166,7 @@ it.for(['', ' x', 'x ', 'a  b', 'a\tb', 'a\nb', 'é', 'a\u007f', 5 as never])(
   },
 );
 
-it('the client calls the authorization function for each request, and sends every printable value', async () => {
+it('the client calls the authorization function for each request, and sends the returned value unchanged', async () => {
   let asked = 0;
   const authorization = async (): Promise<string> => `Bearer ! ~ ${(asked += 1)}`;
   const client = new KeyfoldClient({ http: { endpoint: stub.url, authorization } }).partition('p');

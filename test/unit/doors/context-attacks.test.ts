@@ -81,7 +81,7 @@ const withEntries = (n: number): string =>
   `"document":{"a":1,"id":"1"},"fields":["$.a"],"context":{${entriesText(n)}},"contextFrom":{"id":"$.id"}`;
 
 describe.for(Object.entries(DOORS))('%s', ([, open]) => {
-  it.for(['seal', 'always'] as const)('seals nothing without a context if requireContext is "%s"', async (mode) => {
+  it.for(['seal', 'always'] as const)('refuses to seal without a context if requireContext is "%s"', async (mode) => {
     const world = new FakeDependencies();
     const send = open(world, { requireContext: mode });
     expect(await outcomes(send, SEALING, '')).toEqual(every(SEALING, 'ContextRequired'));
@@ -89,7 +89,7 @@ describe.for(Object.entries(DOORS))('%s', ([, open]) => {
     expect(await outcomes(send, SEALING, HOME)).toEqual(every(SEALING, 'ok'));
   });
 
-  it('opens nothing without a context if requireContext is "always", but still rewraps', async () => {
+  it('refuses to open a record without a context if requireContext is "always", but still rewraps the record', async () => {
     const world = new FakeDependencies();
     for (const context of ['', HOME]) {
       const requests = await stored(open(world), context);
@@ -182,7 +182,7 @@ describe.for(Object.entries(DOORS))('%s', ([, open]) => {
     ['a path to a member of Object.prototype', '{"x":"$.toString"}', '$.items[*].s'],
     ['a path that selects nothing under the name __proto__', '{"__proto__":"$.nothing"}', '$.items[*].s'],
     ['an object instead of a path', '{"x":{}}', '$.items[*].s'],
-  ])('refuses contextFrom before it reads a key: %s', async ([, contextFrom, field]) => {
+  ])('refuses this contextFrom before it reads a key: %s', async ([, contextFrom, field]) => {
     const world = new FakeDependencies();
     const document = `{"id":"1","sealed":{"in":"1"},"tags":["a","b"],"items":[{"s":"x","n":"1","once":"1"},{"s":"y","n":"2"}]}`;
     const members = `"document":${document},"fields":["${field}"],"contextFrom":${contextFrom}`;

@@ -55,7 +55,7 @@ it.for([
   ['a deep array', DEEP],
   ['a deep object', DEEP_OBJECT],
   ['a truncated array', DEEP.slice(0, 60_000)],
-] as const)('every door refuses a record of %s whose prefix was changed to that of a field', async ([, text]) => {
+] as const)('every door refuses a record of %s if the record was relabelled as a field', async ([, text]) => {
   const field = await relabelled(text);
   const body = { document: { field }, all: true };
   expect(await throughAllDoors('decrypt-fields', JSON.stringify(body))).toEqual(everywhere('RecordUnreadable'));

@@ -188,7 +188,7 @@ describe('the direct door', () => {
     expect((await ask(`${most}x`)).error?.errorType).toBe('PayloadTooLarge');
   });
 
-  it('returns the code of a failure as the error name, without its cause and stack', async () => {
+  it('returns the code of a failure as the error name, but not the cause or the stack', async () => {
     const invoke = openDirectDoor();
     const sealed = parsed((await invoke(sampleEvent('encrypt'))).payload);
     const { error, runtimeLog } = await invoke({ operation: 'decrypt', partition: 'tenant-2', ...sealed });

@@ -117,12 +117,12 @@ describe.each(Object.keys(SENT))('%s', (kind) => {
   });
 });
 
-describe('an event whose two paths spell @ differently', () => {
+describe('an event that spells @ differently in its path and in the path of its context', () => {
   it.for([
-    ['encodes @ in the path only', '/v1/partitions/a%40b%40c/encrypt', '/live/v1/partitions/a@b@c/encrypt', 'live'],
-    ['encodes @ in the context only', '/v1/partitions/a@b@c/encrypt', '/live/v1/partitions/a%40b%40c/encrypt', 'live'],
+    ['encodes @ only in its path', '/v1/partitions/a%40b%40c/encrypt', '/live/v1/partitions/a@b@c/encrypt', 'live'],
+    ['encodes @ only in the context', '/v1/partitions/a@b@c/encrypt', '/live/v1/partitions/a%40b%40c/encrypt', 'live'],
     [
-      'has a path that is longer than its context',
+      'has a path that is longer than the path of its context',
       '/v1/partitions/a%40b%40c/encrypt',
       '/v/v1/partitions/a@b@c/encrypt',
       'v',
@@ -164,7 +164,7 @@ describe('a catch-all route', () => {
     expect([status, headers['allow']]).toEqual([405, 'POST']);
   });
 
-  it.for(CATCH_ALL)('serves no route without a partition under a base path on a domain of AWS (%s)', async (kind) => {
+  it.for(CATCH_ALL)('returns 404 for a base path before /v1/health on a domain of AWS (%s)', async (kind) => {
     const event = SENT[kind]?.('/other/v1/health') as Event & Partial<Format1>;
     if (event.httpMethod === undefined) event.requestContext.http.method = 'GET';
     else event.httpMethod = 'GET';
@@ -256,7 +256,7 @@ describe('a catch-all route', () => {
     }
   });
 
-  it('accepts no base path on a custom domain if the route is $default', async () => {
+  it('refuses a base path on a custom domain if the route is $default', async () => {
     for (const [path, outcome] of [
       [PATH, SERVED],
       [`/keys${PATH}`, '404'],

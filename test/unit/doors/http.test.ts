@@ -293,7 +293,7 @@ describe('an HTTP request', () => {
     ['one second at least', 0, 1],
     ['three seconds on average', 0.5, 3],
     ['five seconds at most', 0.999, 5],
-  ] as const)('that fails gets a random Retry-After: %s', ([, drawn, seconds]) => {
+  ] as const)('that fails gets a random Retry-After of %s', ([, drawn, seconds]) => {
     vi.spyOn(Math, 'random').mockReturnValue(drawn);
     expect(problemResponse(new KeyfoldError('KmsThrottled', 'why'), 'r').headers?.['retry-after']).toBe(`${seconds}`);
   });

@@ -57,7 +57,7 @@ async function statusOf(process: LocalFunction): Promise<number> {
   return ((await process.invoke(SEAL, TIMEOUT_MS)) as { statusCode: number }).statusCode;
 }
 
-it('after a preload, the first request in a process reads only its Intermediate Key', async () => {
+it('after a preload, the first request in a process reads only an Intermediate Key', async () => {
   expect(await statusOf(cold())).toBe(200);
   expect(proxy.calls).toEqual(['Query SK', 'Query IK']);
   expect(kms.calls().map(({ action }) => action)).toEqual(['Decrypt']);

@@ -456,7 +456,7 @@ describe('a large batch', () => {
   it.for([
     ['forward', 3_600_000],
     ['back', -3_600_000],
-  ] as const)('ends at the same time even if the clock jumps %s by an hour', async ([, stepMs]) => {
+  ] as const)('is processed up to the same message even if the clock jumps %s by an hour', async ([, stepMs]) => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'Date', 'performance'] });
     const records = Array.from({ length: 1000 }, (_, i) => queueRecord(`${i}`, sealing()));
     let calls = 0;

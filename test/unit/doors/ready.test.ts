@@ -70,7 +70,7 @@ describe('GET /v1/ready', () => {
     ['KmsMisconfigured', 'Unwrap'],
     ['MetastoreUnavailable', 'Query SK'],
     ['KeyRowUnreadable', 'Query SK'],
-  ] as const)('returns 503 and NotReady if the error is %s in the call %s, and logs the reason', async ([code, at]) => {
+  ] as const)('returns 503 and NotReady for the error %s of the call %s, and logs the reason', async ([code, at]) => {
     const fail = (call: string): void => {
       // If the latest row cannot be read, Keyfold reads the rows that are not dated ahead. That read must fail, too.
       const isAt = call === at || (code === 'KeyRowUnreadable' && call === 'Recent SK');

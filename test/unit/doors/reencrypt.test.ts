@@ -61,7 +61,7 @@ class PagedRows implements RowSource {
   }
 }
 
-it('a worker continues where the worker before it ran out of time', async () => {
+it('a worker continues where the previous worker ran out of time', async () => {
   const keyfold = memoryService(NAMES);
   const record = await keyfold.session('tenant-1').encrypt(Buffer.from('x'));
   const source = new PagedRows([encodeCompactRecord(record, 'bytes') ?? '', 'no record', '']);

@@ -55,7 +55,7 @@ it.for(MACHINES)(
   },
 );
 
-it.for(MACHINES)('the state machine %s replaces a card only if it is still the card that was read', ([, machine]) => {
+it.for(MACHINES)('the state machine %s replaces a card only if the card has not changed meanwhile', ([, machine]) => {
   const stores = statesOf(machine).filter(({ Parameters }) => Parameters?.['UpdateExpression'] !== undefined);
   expect(stores).toHaveLength(1);
   for (const { Parameters, Catch } of stores) {

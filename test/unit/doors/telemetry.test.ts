@@ -421,7 +421,7 @@ describe('a System Key after maintenance', () => {
     ['with a future date', { ...WELL, state: 'dated-ahead' }, 'ERROR', { SystemKeysDatedAhead: 1 }],
     ['that one region cannot open', { ...WELL, regions: [sound, shut] }, 'ERROR', { SystemKeysUnopenable: 1 }],
     ['with a fault in one region', { ...WELL, regions: [{ ...sound, fault: 'why' }] }, 'ERROR', {}],
-  ] as const)('%s is logged, with the counts of its faults and renewals', ([, key, level, counts]) => {
+  ] as const)('%s is logged, and the metrics have the matching counts', ([, key, level, counts]) => {
     telemetry.maintained({ systemKeys: [key] });
     expect(logged()).toEqual([{ level, message: 'System Key maintained', ...key }]);
     telemetry.flush();
@@ -430,7 +430,7 @@ describe('a System Key after maintenance', () => {
     expect(rest).toEqual(counts);
   });
 
-  it('is logged if it was made ahead, or could not be made ahead', () => {
+  it('is logged if maintenance made the key in advance, or failed to make the key', () => {
     telemetry.maintained({ systemKeys: [], created: metaOf(keyRecord('k', 90)) });
     telemetry.maintained({ systemKeys: [], createFault: 'why' });
     expect(logged()).toMatchObject([
@@ -500,7 +500,7 @@ describe('the log line of a failure', () => {
     ]);
   });
 
-  it('has the name of an unexpected error and up to eight stack frames, but not its text', () => {
+  it('has the name of an unexpected error and up to eight stack frames, but not the error text', () => {
     const frames = Array.from({ length: 12 }, (_, i) => `    at f${i} (file.ts:${i}:1)`);
     const cause = new TypeError('CANARY\n    at CANARY');
     cause.stack = [`TypeError: ${cause.message}`, ...frames, 'CANARY'].join('\n');

@@ -67,9 +67,9 @@ describe('a session with a context', () => {
   });
 
   it.for([
-    ['another form', { form: 'json' }],
+    ['another form (bytes instead of JSON)', { form: 'json' }],
     ['another path', { path: "$['a']" }],
-  ] as const)('refuses a record that is bound to %s', async ([, place]) => {
+  ] as const)('refuses a record that was sealed with %s', async ([, place]) => {
     const session = open();
     const record = await session.withContext(HOME).encrypt(SECRET);
     expect(await codeOf(session.withContext(HOME, place).decrypt(record))).toBe('RecordUnreadable');
@@ -199,7 +199,7 @@ describe('unboundBefore', () => {
     expect(() => open({ unboundBefore })).not.toThrow();
   });
 
-  it('lets a session with a context open unbound records under older Intermediate Keys', async () => {
+  it('lets a session with a context open unbound records under Intermediate Keys that are older than unboundBefore', async () => {
     const world = new FakeDependencies();
     const unbound = await open({}, world).encrypt(SECRET);
     const { created } = unbound.key.parent;
@@ -235,7 +235,7 @@ describe('unboundBefore', () => {
     expect(openedUnbound).toHaveBeenCalledOnce();
   });
 
-  it('does not make opensUnbound return false if the key of the record cannot be loaded', async () => {
+  it('lets opensUnbound fail with MetastoreUnavailable if the key of the record cannot be loaded', async () => {
     const world = new FakeDependencies();
     const record = await open({}, world).encrypt(SECRET);
     expect(await open({}, world).opensUnbound({ ...record, data: flipped(record.data) })).toBe(false);

@@ -200,7 +200,7 @@ describe('warm processes, after a partition was marked for erasure,', () => {
     staleGraceMs: MINUTE_MS,
   };
 
-  it("stop sealing after revokeCheckIntervalMs, and opening after the key's maximum age", async () => {
+  it("stop sealing after revokeCheckIntervalMs, and stop opening records after the key's maximum age", async () => {
     const session = cold({ policy }).session('p');
     await session.decrypt(record);
     await session.encrypt(PAYLOAD);

@@ -216,14 +216,14 @@ describe('a process that loses the race to create a key', () => {
     },
   );
 
-  it('fails with MetastoreUnavailable if store reports a duplicate and load finds no row', async () => {
+  it('fails with MetastoreUnavailable if metastore.store reports a duplicate and metastore.load finds no row', async () => {
     Object.assign(world.metastore, { store: async () => 'duplicate' });
     const error = await errorOf(world.process().session('p').encrypt(PAYLOAD));
     expect(error).toMatchObject({ code: 'MetastoreUnavailable' });
     expect((error as Error).message).toContain('refused a key row as a duplicate, but does not have it');
   });
 
-  it('fails with the error that store throws', async () => {
+  it('fails with the error that metastore.store throws', async () => {
     const outage = new KeyfoldError('MetastoreUnavailable', 'down');
     for (const failing of ['Put SK', 'Put IK']) {
       world.metastore.interfere = (call) => {
@@ -421,7 +421,7 @@ describe('rewrap', () => {
     expect(await session.decrypt(moved.record)).toEqual(PAYLOAD);
   });
 
-  it('moves an older record to the latest key, and leaves its payload unchanged', async () => {
+  it('moves a record from an old key to the latest key, and leaves the payload unchanged', async () => {
     const session = world.process().session('p');
     const old = await session.encrypt(PAYLOAD);
     world.clock.advance(91 * DAY_MS);
@@ -486,7 +486,7 @@ describe('events', () => {
   it.for([
     ['SK', 'system'],
     ['IK', 'intermediate'],
-  ] as const)('report an %s that won a race as retired if that key was revoked at once', async ([kind, name]) => {
+  ] as const)('report an %s as retired if the key won a race and was revoked at once', async ([kind, name]) => {
     await world.process().session('p').encrypt(PAYLOAD);
     world.clock.advance(91 * DAY_MS);
     let raced = 0;

@@ -23,7 +23,7 @@ function session(policy: Partial<CryptoPolicy>): ReturnType<ReturnType<FakeDepen
 }
 
 describe('minSealingCreated', () => {
-  it('replaces older keys, but still lets older records open', async () => {
+  it('replaces keys that are older than the minimum, but still lets records under these keys open', async () => {
     const record = await session({ minSealingCreated: now }).encrypt(PAYLOAD);
     expect(record.key.parent.created).toBeGreaterThanOrEqual(now);
     expect(world.metastore.ofKind('SK').map(({ created }) => created >= now)).toEqual([false, true]);
@@ -31,7 +31,7 @@ describe('minSealingCreated', () => {
     expect(await session({ minSealingCreated: now }).decrypt(leaked)).toEqual(PAYLOAD);
   });
 
-  it('replaces the Intermediate Key if only its System Key is older', async () => {
+  it('replaces an Intermediate Key if its System Key is older than the minimum, even if the Intermediate Key is not', async () => {
     const later = await world.process().session('q').encrypt(PAYLOAD);
     expect(later.key.parent.created).toBeGreaterThan(leaked.key.parent.created);
     const minimum = leaked.key.parent.created + 1;
@@ -40,20 +40,20 @@ describe('minSealingCreated', () => {
     expect(record.key.parent.created).toBeGreaterThan(later.key.parent.created);
   });
 
-  it('is the date of a new key if it is ahead of the clock', async () => {
+  it('becomes the date of a new key if the minimum is ahead of the clock', async () => {
     const record = await session({ minSealingCreated: now + 600 }).encrypt(PAYLOAD);
     expect(record.key.parent.created).toBe(now + 600);
     expect(await session({}).decrypt(record)).toEqual(PAYLOAD);
   });
 
-  it('changes nothing if no key is older', async () => {
+  it('does not replace a key whose date equals the minimum', async () => {
     const record = await session({ minSealingCreated: leaked.key.parent.created }).encrypt(PAYLOAD);
     expect(record.key.parent).toEqual(leaked.key.parent);
   });
 });
 
 describe('minOpeningCreated', () => {
-  it('makes records under older keys unreadable, without a KMS call', async () => {
+  it('makes records under keys older than the minimum unreadable, without a KMS call', async () => {
     const reader = session({ minOpeningCreated: now });
     world.log.take();
     expect(await codeOf(reader.decrypt(leaked))).toBe('RecordUnreadable');
@@ -70,7 +70,7 @@ describe('minOpeningCreated', () => {
     expect(world.log.take()).toEqual(['Get IK']);
   });
 
-  it('prevents older keys from sealing, so every new record can be opened', async () => {
+  it('prevents keys older than the minimum from sealing, so every new record can be opened', async () => {
     const writer = session({ minOpeningCreated: now });
     expect(await writer.decrypt(await writer.encrypt(PAYLOAD))).toEqual(PAYLOAD);
   });
@@ -161,7 +161,7 @@ describe('minimum dates', () => {
     }
   });
 
-  it('withstand forged dates of older keys only if keyRowProofs is "require"', async () => {
+  it('withstand forged dates of keys older than the minimum only if keyRowProofs is "require"', async () => {
     const older = newestRows();
     const policy = { minSealingCreated: now, minOpeningCreated: now };
     const dated = { created: now as never, proof: undefined };

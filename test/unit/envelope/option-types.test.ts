@@ -115,7 +115,7 @@ describe('wrong options', () => {
     ['SessionFactory', () => memoryService({ events: LISTENERS })],
     ['AwsKms', () => new AwsKms({ ...KMS, events: LISTENERS })],
     ['DynamoDbMetastore', () => new DynamoDbMetastore({ region: 'us-west-2', events: LISTENERS })],
-  ])('do not include listeners that are the exports of a module (%s)', ([, make]) => {
+  ])('do not include an events object that is a module namespace object (%s)', ([, make]) => {
     expect(make).not.toThrow();
   });
 
@@ -269,8 +269,8 @@ describe('a session', () => {
   });
 
   it.for([
-    ['the first time', 0],
-    ['the last time', 8.64e15],
+    ['the earliest time', 0],
+    ['the latest time', 8.64e15],
   ] as const)('accepts %s that a clock may return', async ([, ms]) => {
     const record = await memoryService({ now: () => ms })
       .session('p')

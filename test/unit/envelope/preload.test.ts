@@ -26,7 +26,7 @@ describe('SessionFactory.preload', () => {
     }
   });
 
-  it('makes no System Key if there is none', async () => {
+  it('does not create a System Key if the metastore is empty', async () => {
     await world.process().preload();
     expect(world.log.take()).toEqual(['Query SK']);
   });

@@ -46,13 +46,13 @@ describe('the rows of new keys', () => {
     expect(ofSystem).toEqual(system.proof);
   });
 
-  it.for(MODES)('open and seal in the mode "%s"', async (keyRowProofs) => {
+  it.for(MODES)('can be used to open and seal in the mode "%s"', async (keyRowProofs) => {
     expect(await opened({ keyRowProofs })).toBe('payload');
     const session = world.process({ keyRowProofs }).session('p');
     expect((await session.encrypt(PAYLOAD)).key.parent).toEqual(record.key.parent);
   });
 
-  it('still open after they are revoked', async () => {
+  it('can be used to open a record even after the keys are revoked', async () => {
     for (const kind of ['SK', 'IK'] as const) world.metastore.change(row(kind), { revoked: true });
     expect(await opened({ keyRowProofs: 'require' })).toBe('payload');
   });

@@ -64,7 +64,7 @@ describe('a key dated in the future', () => {
     ['does not open', { encryptedKey: Buffer.from('CANARY') }],
     ['does not parse', { encryptedKey: 'CANARY' as never }],
   ] as const)(
-    'that %s does not make the check of the System Key fail, although an older such key would',
+    'that %s is ignored by the check of the System Key, which fails only if the current System Key is damaged',
     async ([, damage]) => {
       await createdBy(world.process());
       copyTo('SK', nowSeconds() + 3600, damage);
@@ -83,7 +83,7 @@ describe('a key dated in the future', () => {
     expect(world.log.take()).toEqual(['Query SK', 'Recent SK', 'Unwrap']);
   });
 
-  it('seals if it is ten minutes ahead, but not if it is one second more', async () => {
+  it('seals if it is ten minutes ahead, but not if it is ten minutes and one second ahead', async () => {
     const own = await createdBy(world.process());
     const seconds = Math.floor(nowSeconds());
     copyTo('IK', seconds + 601);

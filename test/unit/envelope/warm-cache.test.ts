@@ -108,7 +108,7 @@ describe('a key load that concurrent requests share', () => {
     expect(counts()).toEqual({ 'Query IK': 10_000, 'Query SK': 1, Wrap: 1, 'Put SK': 1, 'Put IK': 10_000 });
   });
 
-  it('makes all its requests fail if it fails, and begins again at the next request', async () => {
+  it('makes all waiting requests fail if the load fails, and starts again at the next request', async () => {
     const service = world.process();
     await service.session('well').encrypt(PAYLOAD);
     world.metastore.interfere = (call) => {
@@ -135,7 +135,7 @@ describe('a cached key', () => {
     expect(world.log.take()).toEqual([]);
   });
 
-  it('seals the Intermediate Key of a new partition even if a decrypt has loaded it', async () => {
+  it('seals the Intermediate Key of a new partition even if a decrypt has loaded the cached key', async () => {
     const record = await world.process().session('p').encrypt(PAYLOAD);
     const service = world.process();
     await service.session('p').decrypt(record);
@@ -168,7 +168,7 @@ describe('a request that waits for a key', () => {
     ['Get IK', 'p'],
     ['Get SK', 'q'],
     ['Unwrap', 'q'],
-  ] as const)('leaves the shared call %s to a later decrypt in partition %s', async ([call, partition]) => {
+  ] as const)('does not abort the call %s if a decrypt in partition %s also waits', async ([call, partition]) => {
     const maker = world.process();
     const own = await maker.session('p').encrypt(PAYLOAD);
     const other = await maker.session(partition).encrypt(PAYLOAD);
@@ -183,7 +183,7 @@ describe('a request that waits for a key', () => {
     expect(await patient).toEqual(PAYLOAD);
   });
 
-  it('leaves the shared search for a System Key to a later encrypt in another partition', async () => {
+  it('does not abort the search for a System Key if an encrypt in another partition also waits', async () => {
     const service = world.process();
     const { release, signals } = hold('Query SK');
     const hasty = service.session('p').encrypt(PAYLOAD, { deadlineAtMs: world.clock.nowMs + 20 });
@@ -644,7 +644,7 @@ describe('a key that is absent', () => {
     expect(world.log.take()).toEqual(['Get IK', 'Get IK']);
   });
 
-  it('is looked for again within the second if records have named 10,000 other absent keys since', async () => {
+  it('is looked for again within a second if records have since named 10,000 other absent keys', async () => {
     const service = world.process();
     const { key, data } = await service.session('p').encrypt(PAYLOAD);
     const decrypt = (created: number): Promise<string> =>

@@ -150,7 +150,7 @@ describe('the fields of a document with a context', () => {
     expect((await operator.answer('decrypt-fields', moved))['document']).toEqual({ x: 1 });
   });
 
-  it('can be a record of bytes with bindPath "none", and skipSealed leaves such a record unchanged', async () => {
+  it('can be records of bytes with bindPath "none", and skipSealed leaves these records unchanged', async () => {
     const { answer } = operate();
     const { record } = await answer('encrypt', { plaintext: 'AAEC', context: HOME, format: 'compact' });
     const request = { document: { s: record }, fields: ['$.s'], context: HOME, bindPath: 'none' };
@@ -337,7 +337,7 @@ describe('the path of a bound field', () => {
     ['__proto__, and a member of it', '$.*', '{"__proto__":S}', '{"__proto__":{"__proto__":S}}', undefined],
     ['the same member of two objects', '$.a.s', '{"a":{"s":S}}', '{"b":{"s":S}}', undefined],
     ['a member, and the same member one level deeper', '$.s', '{"s":S}', '{"s":{"s":S}}', undefined],
-  ] as const)('differs for %s', async ([, field, home, away, bindPath]) => {
+  ] as const)('differs between %s', async ([, field, home, away, bindPath]) => {
     const operator = operate();
     const binding = { context: HOME, bindPath };
     const documentText = home.replace('S', '"secret"');

@@ -47,7 +47,7 @@ describe('Session.encryptText', () => {
     ['undefined', undefined],
     ['a Uint8Array', new Uint8Array(2)],
     ['a String object', Object('x')],
-  ] as const)('refuses %s with a TypeError about the text', async ([, text]) => {
+  ] as const)('refuses %s with a TypeError that begins with "text must be"', async ([, text]) => {
     const error = await errorOf(session.encryptText(text as never));
     expect(error).toBeInstanceOf(TypeError);
     expect((error as Error).message).toMatch(/^text must be /);
@@ -252,7 +252,7 @@ describe('the field methods of a session', () => {
     expect((error as Error).message).toContain(message);
   });
 
-  it('fail with the cause if a member cannot be read', async () => {
+  it('report the cause in the error if reading a member of the request throws', async () => {
     const request = { document: {}, fields: ['$'], context: UNREADABLE };
     const error = await errorOf(encryptFields(session, request));
     expect(error).toMatchObject({ cause: { message: 'from a getter' } });
