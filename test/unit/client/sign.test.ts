@@ -40,7 +40,7 @@ it.for([
   expect(sent.headers.authorization).toBe(signatureOf(sent, IDENTITY.secretAccessKey));
 });
 
-it('the client signs the session token, and the path with its stage', async () => {
+it('the client signs the session token, and a path that begins with a stage', async () => {
   const credentials = () => Promise.resolve({ ...IDENTITY, sessionToken: 'a-token' });
   const sent = await sentBy({ endpoint: `${stub.url}/prod///`, region: 'us-west-2', credentials });
   expect(sent.path).toBe('/prod/v1/partitions/tenant-1/decrypt');

@@ -200,7 +200,7 @@ describe('a function that checks where an event comes from', () => {
     },
   );
 
-  it('finds no path in a request whose route has a parameter that is not text', async () => {
+  it('finds no path in a request if a path parameter is not text', async () => {
     const event = { ...gateway, routeKey: 'ANY /{proxy+}' };
     const pathOf = async (proxy: unknown): Promise<string | undefined> =>
       (await httpRequestOf({ ...event, pathParameters: { proxy } }))?.pathInApi;

@@ -9,7 +9,7 @@ beforeEach(() => {
 });
 
 describe('SessionFactory.preload', () => {
-  it('loads the System Key so that the first encrypt or decrypt does not have to', async () => {
+  it('loads the System Key in advance, so that the first encrypt or decrypt does not load the key', async () => {
     const record = await world.process().session('known').encrypt(PAYLOAD);
     const requests = [
       [(started) => started.session('known').encrypt(PAYLOAD), ['Query IK']],

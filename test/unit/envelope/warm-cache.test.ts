@@ -326,7 +326,7 @@ describe('the key cache', () => {
     }
   });
 
-  it('reads an evicted System Key once, and then makes keys under it without reading it again', async () => {
+  it('reads an evicted System Key once, and makes more keys under this System Key without another read', async () => {
     await world.process().session('p').encrypt(PAYLOAD);
     world.clock.advance(2 * MINUTE_MS);
     const [system] = world.metastore.ofKind('SK');
