@@ -22,7 +22,7 @@ beforeAll(async () => {
 }, 3_600_000);
 afterAll(() => bao.stop());
 
-describe.each(['asherah', 'keyfold'] as const)('with the key rows of %s', (first) => {
+describe.each(['asherah', 'keyfold'] as const)('with key rows that %s has created', (first) => {
   it("Asherah's Rust core and Keyfold open each other's records", async () => {
     const names = { service: `${first}-first`, product: 'vault' };
     await using asherah = startAsherahVault({ ...names, address: bao.url, token: ROOT, transitKey: 'shared' });

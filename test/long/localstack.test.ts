@@ -217,7 +217,7 @@ describe('deploy:keys', () => {
   }, 300_000);
 
   it.for([0, 1])(
-    'makes a key in region %i with the alias, the policy and the yearly rotation of the template',
+    'makes a key in region number %i, with the alias, the policy and the yearly rotation of the template',
     async (i) => {
       const { region } = stacks[i] as Stack;
       const ids = await physicalIds('keyfold-keys', region);
@@ -241,7 +241,7 @@ describe('deploy:keys', () => {
     expect(await managedPolicy(name)).toEqual(expected(stacks[0] as Stack)[logicalId]?.['PolicyDocument']);
   });
 
-  it('sends the events of its key to its topic', async () => {
+  it('makes a rule that sends the events of the KMS key to the alarm topic', async () => {
     const ids = await physicalIds('keyfold-keys', WEST);
     const Name = ids['KeyTouched'] ?? '';
     const rule = await aws<{ EventPattern: string }>(WEST, 'events', 'describe-rule', ['--name', Name]);
@@ -252,7 +252,7 @@ describe('deploy:keys', () => {
     expect(Targets).toEqual([{ Id: 'alarm', Arn: ids['AlarmTopic'] }]);
   });
 
-  it('protects its stack, its key and its alias', async () => {
+  it('protects the stack, the key and the alias against deletion', async () => {
     expect(await protectionOf('keyfold-keys')).toMatchObject(protectedFrom('Key', 'Alias'));
   });
 
@@ -287,7 +287,7 @@ describe('deploy:table', () => {
     }
   });
 
-  it('protects its stack and its table', async () => {
+  it('protects the stack and the table against deletion', async () => {
     expect(await protectionOf('keyfold-table')).toMatchObject(protectedFrom('Table'));
   });
 });
@@ -402,7 +402,7 @@ describe('deploy', () => {
 });
 
 describe('a change', () => {
-  it('of the memory size reaches the function, which still opens earlier records', async () => {
+  it('of the memory size reaches the function, which still opens records from before the change', async () => {
     const record = await clientIn(WEST).partition('tenant-1').encrypt(Buffer.from('before'));
     const lines = await program(['app', '--yes'], { functions: { open: { memoryMb: 512 } } });
     expect(lines).toContain('  Modify OpenLambdaFunction (AWS::Lambda::Function): MemorySize');

@@ -9,7 +9,7 @@ it.for([
   ['DynamoDB Local', startDynamoDbStore, 8000],
   ['PostgreSQL', startPostgresStore, 4000],
 ] as const)(
-  'two runs on %s skip no row and lose no write, although each run is killed ten times',
+  'two re-encryption runs on %s skip no row and lose no write, although each run is killed ten times',
   async ([name, start, killWithinMs]) => {
     const served: ServedStore = await start();
     try {

@@ -94,7 +94,7 @@ it('a hundred concurrent loads of a System Key cause one unwrap', async () => {
   expect(attempts).toMatchObject([{ region: 'production', action: 'Decrypt' }]);
 });
 
-it('Pkcs11Kms wraps with the first key in its list, and still unwraps what an older key has wrapped', async () => {
+it('Pkcs11Kms wraps with the first key in its list, and still unwraps what the second key has wrapped', async () => {
   const old = await wrap(open({ keyLabels: ['older'] }));
   const kms = open({ keyLabels: ['keyfold', 'older'] });
   expect(await unwrap(kms, old)).toEqual(KEY);

@@ -138,7 +138,7 @@ it('the local page encrypts, decrypts, revokes and rotates, and shows no regions
   await browser.close();
 });
 
-it('the local world deletes its folder and stops OpenBao when it ends', async () => {
+it('with OpenBao, npm start deletes its folder and stops OpenBao when the process ends', async () => {
   expect((await readdir(folder)).toSorted()).toEqual(['root-token', 'token', 'unseal-key']);
   await stopLocalProcess(world);
   await expect(access(folder)).rejects.toThrow('ENOENT');

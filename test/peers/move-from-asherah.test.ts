@@ -68,7 +68,7 @@ it.for([
   ['rust', true],
   ['java', false],
 ] as const)(
-  'a service moves from Asherah %s to Keyfold and back, and both open every record (region suffix: %s)',
+  'after a service moves from Asherah (%s) to Keyfold and back, both open every record (region suffix: %s)',
   async ([core, regionSuffix]) => {
     const table = await shareTable(dynamoDb.endpoint, { core, regionSuffix });
     const customers = `Customers-${core}`;

@@ -104,7 +104,7 @@ describe('each step on the local page', () => {
   });
 });
 
-it('the local page shows a pointer only over controls, and rounded borders only around cards and controls', async () => {
+it('the local page shows a pointer cursor only over controls, and rounded borders only around cards and controls', async () => {
   await underTest.press('Encrypt', /^Encrypted/);
   const idle = await page.evaluate<string[]>(`
     [...document.querySelectorAll('body *')].filter((element) => {
@@ -202,7 +202,7 @@ it('the local page shows that it is busy while regions hang, and lets the user r
   expect(await page.locator('#busy').isVisible()).toBe(false);
 });
 
-it('the local page copies the record, the document, the response and the request', async () => {
+it('the local page copies the record, the document, the response and the request to the clipboard', async () => {
   await page.context().grantPermissions(['clipboard-read', 'clipboard-write']);
   const copied = async (what: string): Promise<string> => {
     const button = page.getByRole('button', { name: `Copy ${what}` });

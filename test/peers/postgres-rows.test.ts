@@ -15,7 +15,7 @@ afterAll(() => server.stop());
 postgresRowsContract(() => server.port);
 reencryptPostgresContract(() => databaseAt('PostgreSQL', server.port));
 
-it('a run continues if the server stops and restarts between two pages', async () => {
+it('PostgresRows continues if the server stops and restarts between two pages', async () => {
   const source = await openTable('id INT PRIMARY KEY, card TEXT');
   await databaseAt('PostgreSQL', server.port).run(
     "INSERT INTO rows SELECT i, 'old' FROM generate_series(1, 1500) AS i",

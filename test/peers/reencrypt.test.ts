@@ -14,7 +14,7 @@ describe.for([
   });
   afterAll(() => served.stop());
 
-  it('two runs skip no row and lose no write, although both are killed at random times', async () => {
+  it('two re-encryption runs skip no row and lose no write, although both are killed at random times', async () => {
     const result = await tryReencryption(served.store, served.keyTable, {
       rows: 3000,
       rate: 250,

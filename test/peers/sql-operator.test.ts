@@ -22,7 +22,7 @@ describe.for(KINDS)('keyfold on %s', (kind) => {
   sqlOperatorContract(kind, () => database);
 });
 
-it('keyfold maintain and keyfold doctor need no AWS with Vault and PostgreSQL, and doctor reports a database that is down', async () => {
+it('with Vault and PostgreSQL, keyfold maintain and keyfold doctor need no AWS, and doctor reports a database that is down', async () => {
   const [bao, database] = await Promise.all([OpenBao.start(), startDatabase('PostgreSQL')]);
   await Promise.all([bao.write('transit/keys/keyfold', {}), database.createTable()]);
   const folder = await mkdtemp(join(tmpdir(), 'keyfold-token-'));

@@ -171,7 +171,7 @@ describe.for(KINDS)('keyfold table import from %s', (kind) => {
 
   // Register this test only for PostgreSQL. On MariaDB, a skipped test would make the CI run fail.
   it.for(kind === 'PostgreSQL' ? ['SQL, DMY'] : [])(
-    'adds every row even if dates have the style %s, which PostgreSQL misreads',
+    'adds every row even if the database writes dates in the style %s, which PostgreSQL misreads',
     async (style) => {
       const database = databases[kind];
       // PostgreSQL 15 writes IST for India's time, and reads it as Israel's.

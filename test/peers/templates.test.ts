@@ -63,7 +63,7 @@ describe('cfn-lint', () => {
     },
   );
 
-  it('reports an error that this test adds', async () => {
+  it('reports an error for a file that is not a template', async () => {
     expect(await lint(join(import.meta.dirname, 'browser-packages.json'))).not.toMatchObject({ code: 0 });
   });
 });
@@ -125,7 +125,7 @@ describe('on moto', () => {
     return description;
   };
 
-  it('the key stack deploys a rotating key under the rendered policy', async () => {
+  it('the key stack deploys a key that has rotation and the rendered policy', async () => {
     const given = {
       Classification: 'confidential',
       AdministratorArns: `arn:aws:iam::${ACCOUNT}:role/key-administrator`,
@@ -174,7 +174,7 @@ describe('on moto', () => {
       stack = await deploy('endpoints', templateOf('endpoints'), given);
     });
 
-    it('deploys each endpoint with its policy, and with private DNS if it is an interface', async () => {
+    it('deploys each endpoint with its policy, and with private DNS if it is an interface endpoint', async () => {
       const deployed = itemsIn(await callEc2('DescribeVpcEndpoints'), 'vpcEndpointId').map((endpoint) => ({
         name: /<key>aws:cloudformation:logical-id<.key>\s*<value>([^<]*)</.exec(endpoint)?.[1],
         service: valueIn(endpoint, 'serviceName'),

@@ -69,7 +69,7 @@ async function faults(): Promise<HealthCheck[]> {
   return found;
 }
 
-it('keyfold keys rotate creates keys that the service then seals under, and earlier records still open', async () => {
+it('after keyfold keys rotate, the service seals under the new keys, and still opens records under the old keys', async () => {
   expect(await keyfold('keys', 'rotate')).toMatchObject({ code: 0, answer: [{ id: SYSTEM_KEY, outcome: 'rotated' }] });
   const latest = await operator.metastore.loadLatest(SYSTEM_KEY, noDeadline());
   const partition = await keyfold('keys', 'rotate', '--partition', 'tenant-1');

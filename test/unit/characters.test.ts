@@ -218,7 +218,7 @@ const keyReadFrom = (created: string, parent: string): unknown => {
   return readRecordBody(`{"record":{"Key":{"Created":${created},"Key":"AAAA",${meta}},"Data":"AAAA"}}`)?.record.key;
 };
 
-it('the fast path for a record reads a date only if it is a JSON number below 10^15', () => {
+it('the fast path for a record reads a date only if the date is a JSON number below 10^15', () => {
   for (const text of ['0', '1', '9', '10', '999999999999999']) {
     const created = Number(text);
     expect(keyReadFrom(text, text)).toMatchObject({ created, parent: { created } });

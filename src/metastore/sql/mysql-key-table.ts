@@ -239,9 +239,9 @@ const UNFIT: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * After these errors, the connection is unusable, although their SQLSTATEs do not show it. The server ends it, has
- * forgotten its prepared statements, or is read-only. If the server is read-only after a failover, a new connection
- * leads to the new primary server.
+ * After these errors, the connection is unusable, although the SQLSTATEs of the errors do not show this. The server has
+ * ended the connection, has forgotten the connection's prepared statements, or is read-only. If the server is read-only
+ * after a failover, a new connection leads to the new primary server.
  */
 const GONE: ReadonlySet<string> = new Set([
   'ER_CLIENT_INTERACTION_TIMEOUT',

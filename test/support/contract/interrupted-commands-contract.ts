@@ -218,7 +218,7 @@ export function interruptedCommandsContract(openSql?: () => SqlDatabase): void {
 
   const audit = (): Promise<Record<string, unknown>[]> => auditOf(join(folder, 'audit'));
 
-  it.for(SIGNALS)('partitions erase --finish deletes the remaining rows in the next run (%s)', async (signal) => {
+  it.for(SIGNALS)('after %s, partitions erase --finish deletes the remaining rows in the next run', async (signal) => {
     const { metastore } = place;
     // The keys and the erasure are old enough for the keys to be deleted now.
     const old = service(metastore, 10 * DAY_MS);
@@ -258,7 +258,7 @@ export function interruptedCommandsContract(openSql?: () => SqlDatabase): void {
     expect(await service(metastore).session('tenant-10').decrypt(other)).toEqual(PLAINTEXT);
   });
 
-  it.for(SIGNALS)('reencrypt continues in the next run, and loses no row (%s)', async (signal) => {
+  it.for(SIGNALS)('after %s, keyfold reencrypt continues in the next run, and loses no row', async (signal) => {
     const { metastore, source } = place;
     const session = service(metastore, DAY_MS).session('tenant-1');
     const cards = new Map<string, string>();
@@ -298,7 +298,7 @@ export function interruptedCommandsContract(openSql?: () => SqlDatabase): void {
   });
 
   if (openSql === undefined) return;
-  it.for(SIGNALS)('table import adds the remaining rows in the next run (%s)', async (signal) => {
+  it.for(SIGNALS)('after %s, keyfold table import adds the remaining rows in the next run', async (signal) => {
     const records = Array.from({ length: ROWS }, (_, i) => keyRecord(idOf(`tenant-${i % 7}`), 60 * (i + 1)));
     await Promise.all(records.map((record) => place.metastore.store(record, noDeadline())));
     const target = await inDynamoDb(dynamoDb.endpoint);

@@ -127,7 +127,7 @@ export function awsKmsContract(name: string, start: () => Promise<KmsUnderTest>,
       }
     });
 
-    it('lets AwsKms write key ARNs into the wraps, even if it is configured with aliases', async () => {
+    it('lets AwsKms write key ARNs into the wraps, even if AwsKms is configured with aliases', async () => {
       const keys = await makeKeys();
       const wrapped = await wrappedBy(kmsOver(select(keys, 'alias', ...REGIONS)), Buffer.alloc(32, 5), noDeadline());
       const { kmsKeks } = JSON.parse(Buffer.from(wrapped).toString()) as { kmsKeks: { region: string; arn: string }[] };
@@ -159,7 +159,7 @@ export function awsKmsContract(name: string, start: () => Promise<KmsUnderTest>,
       expect(await keyOf(kms.unwrap(asAsherah, noDeadline()))).toEqual(Buffer.alloc(32, 5));
     });
 
-    it('rotates a key only between EnableKeyRotation and DisableKeyRotation, and reports the period', async () => {
+    it('reports rotation as enabled only between EnableKeyRotation and DisableKeyRotation, and reports the rotation period', async () => {
       const [region] = REGIONS;
       const kms = client(region);
       const KeyId = await makeKey(region);

@@ -186,7 +186,7 @@ export function postgresRowsContract(portOf: () => number): void {
     it.for([
       ['TEXT', "repeat('x', 1048576)"],
       ['BYTEA', String.raw`decode(repeat('00', 1048576), 'hex')`],
-    ])('ends a page of a column of type %s before it is larger than 8 MiB', async ([type, value]) => {
+    ])('ends a page before its values of type %s exceed 8 MiB', async ([type, value]) => {
       const source = await openTable(`id INT PRIMARY KEY, card ${type}, note TEXT`, ['card', 'note']);
       await pool.query(`INSERT INTO rows SELECT i, ${value} FROM generate_series(1, 12) AS i`);
       await pool.query("UPDATE rows SET note = repeat('y', 8388608) WHERE id = 10");

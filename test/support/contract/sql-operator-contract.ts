@@ -60,7 +60,7 @@ export function sqlOperatorContract(kind: SqlKind, open: () => SqlDatabase): voi
     return ((await json(args)) as { answer: { id: string }[] }).answer.map(({ id }) => id).toSorted();
   }
 
-  it('keys list, keys show and inspect --chain find keys, even of partitions whose names differ only in case', async () => {
+  it('keyfold keys list, keys show and inspect --chain find keys, even of partitions whose names differ only in case', async () => {
     const record = await sessions().session('tenant-1').encryptToJson(PAYLOAD);
     await database.run("INSERT INTO encryption_key (id, key_record) VALUES ('config', '{}')");
     const system = { id: SYSTEM_KEY, state: 'valid' };
@@ -73,7 +73,7 @@ export function sqlOperatorContract(kind: SqlKind, open: () => SqlDatabase): voi
     expect(await json(['inspect', record, '--chain'])).toMatchObject({ answer: { chain: [intermediate, system] } });
   });
 
-  it('keys rotate makes keys that the service seals under', async () => {
+  it('after keyfold keys rotate, the service seals under the new keys', async () => {
     const former = await sessions().session('tenant-1').encrypt(PAYLOAD);
     expect(await json(['keys', 'rotate'])).toMatchObject({ code: 0, answer: [{ id: SYSTEM_KEY, outcome: 'rotated' }] });
     const partitions = await json(['keys', 'rotate', '--all-partitions']);
@@ -83,7 +83,7 @@ export function sqlOperatorContract(kind: SqlKind, open: () => SqlDatabase): voi
     expect(await sessions().session('tenant-1').decrypt(former)).toEqual(PAYLOAD);
   });
 
-  it('keys rotate rotates each partition once, even if the collation returns the rows of two partitions mixed', async () => {
+  it('keyfold keys rotate rotates each partition once, even if the collation mixes the rows of two partitions', async () => {
     await sessions().session('tenant-1').encrypt(PAYLOAD);
     const row = (await opened.metastore.loadLatest(INTERMEDIATE_KEY, noDeadline())) as EnvelopeKeyRecord;
     const other = INTERMEDIATE_KEY.replace('tenant', 'TENANT') as KeyId;
@@ -99,7 +99,7 @@ export function sqlOperatorContract(kind: SqlKind, open: () => SqlDatabase): voi
     expect(await rotated('--older-than', '30m')).toEqual([other]);
   });
 
-  it('keys revoke revokes a key for good, and changes nothing else in its row', async () => {
+  it('keyfold keys revoke revokes a key permanently, and changes nothing else in the row of the key', async () => {
     const { key } = await sessions().session('tenant-1').encrypt(PAYLOAD);
     const before = await opened.metastore.loadLatest(INTERMEDIATE_KEY, noDeadline());
     const { code, stderr } = await keyfold(['keys', 'revoke', INTERMEDIATE_KEY, 'latest', '--yes']);
@@ -115,7 +115,7 @@ export function sqlOperatorContract(kind: SqlKind, open: () => SqlDatabase): voi
     expect(later.key.parent.created).toBeGreaterThan(key.parent.created);
   });
 
-  it('keys prove adds a proof only to a row that has none, and the service accepts the proof', async () => {
+  it('keyfold keys prove adds a proof only to a row without a proof, and the service accepts the proof', async () => {
     await sessions().session('tenant-1').encrypt(PAYLOAD);
     const { proof, ...row } = (await opened.metastore.loadLatest(SYSTEM_KEY, noDeadline())) as EnvelopeKeyRecord;
     await database.run(`DELETE FROM encryption_key WHERE id = '${SYSTEM_KEY}'`);

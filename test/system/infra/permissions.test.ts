@@ -221,7 +221,7 @@ describe('a key whose policy names its users', () => {
     expect(await allowedOn(named(STRICT.grants, []), strictKey())).toEqual(GRANT);
   });
 
-  it('can be used and granted only through DynamoDB if it encrypts a table', async () => {
+  it('allows use and grants only through DynamoDB if the key is for a DynamoDB table', async () => {
     const via = { ViaServices: `dynamodb.${WEST}.amazonaws.com` };
     const asked = { 'kms:ViaService': via.ViaServices, 'kms:GrantIsForAWSResource': 'true' };
     const operations = { 'kms:GrantOperations': ['Decrypt', 'CreateGrant'] };
@@ -484,7 +484,7 @@ describe('the key policy for logs, topics and code in docs/reference/iam-and-sta
   });
   const powerful = OUTSIDERS['a role whom IAM allows everything'];
   const deployer: Principal = { arn: 'arn:aws:iam::111122223333:role/deployer', policies: [] };
-  it('is accepted by IAM, and of all roles in the account lets only the deployment role use the key, through S3', async () => {
+  it('is accepted by IAM, and lets only one role of the account use the key: the deployment role, through S3', async () => {
     expect(await allowedOn(powerful, key())).toEqual([]);
     expect(await allowedOn(deployer, key())).toEqual([]);
     expect(await allowedOn(deployer, key({ 'kms:ViaService': `s3.${WEST}.amazonaws.com` }))).toEqual([

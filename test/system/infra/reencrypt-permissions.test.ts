@@ -256,7 +256,7 @@ it("the state machine's role allows exactly what its definition needs: to invoke
     expect([target.arn, await allowedOn(role, target)]).toEqual([target.arn, []]);
 });
 
-it('a worker binds a record without a proof only if the key of the record is from before KEYFOLD_UNBOUND_BEFORE', async () => {
+it('a worker binds a record without a proof only if the key of the record was created before KEYFOLD_UNBOUND_BEFORE', async () => {
   world.proxy.faultOf = (call) => world.answerOf(call);
   const run = { verb: 'reseal', contextFrom: { id: 'id' } };
   expect(await work(run, {})).toMatchObject({ counts: { written: 0, quarantined: 3 } });

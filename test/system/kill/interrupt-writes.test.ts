@@ -103,7 +103,7 @@ async function removeProofs(): Promise<void> {
 }
 
 describe('after a signal between two writes,', { timeout: 120_000 }, () => {
-  it.for(['SIGINT', 'SIGTERM'] as const)('keys rotate ends, and says which keys it has made (%s)', async (signal) => {
+  it.for(['SIGINT', 'SIGTERM'] as const)('keyfold keys rotate ends, and names the new keys (%s)', async (signal) => {
     const before = await count(() => true);
     const { by, said } = await run([...ROTATE, ...AUDIT], signal);
     const made = (await count(() => true)) - before;
@@ -112,7 +112,7 @@ describe('after a signal between two writes,', { timeout: 120_000 }, () => {
     expect(await outcomes()).toEqual({ attempting: made, rotated: made });
   });
 
-  it('keys prove ends, says how many proofs it has added, and continues in the next run', async () => {
+  it('keyfold keys prove ends, says how many proofs it has added, and continues in the next run', async () => {
     await removeProofs();
     const { by, said } = await run([...PROVE, ...AUDIT], 'SIGINT');
     const added = await count(isProven);
@@ -122,7 +122,7 @@ describe('after a signal between two writes,', { timeout: 120_000 }, () => {
     expect(await count(isProven)).toBe((await rows()).length);
   });
 
-  it('table copy ends, says how many rows it has added, and continues in the next run', async () => {
+  it('keyfold table copy ends, says how many rows it has added, and continues in the next run', async () => {
     await world.operator.createTable('Copy');
     const { by, said } = await run([...COPY, ...AUDIT], 'SIGINT');
     const added = await count(() => true, 'Copy');
@@ -135,7 +135,7 @@ describe('after a signal between two writes,', { timeout: 120_000 }, () => {
     expect(await rows('Copy')).toHaveLength(missing);
   });
 
-  it.for(['begin', 'cancel'])('partitions erase ends, and continues in the next run (%s)', async (step) => {
+  it.for(['begin', 'cancel'])('keyfold partitions erase ends, and continues in the next run (%s)', async (step) => {
     const args = [...BEGIN, ...(step === 'begin' ? [] : ['--cancel'])];
     const { by, said } = await run([...args, ...AUDIT], 'SIGTERM');
     expect({ by, said }).toEqual({ by: 'SIGTERM', said: expect.stringContaining('has not ended') as string });
@@ -155,7 +155,7 @@ describe('a signal that comes before the last audit line', { timeout: 120_000 },
     ['maintain', ['maintain'], 'maintained'],
     ['table copy', COPY.with(5, 'Copy3'), 'transferred'],
     ['partitions erase', BEGIN.map((arg) => (arg === 'p0' ? 'p2' : arg)), 'begun'],
-  ] as const)('ends the command only after that line: %s', async ([name, args, outcome]) => {
+  ] as const)('ends the command only after the audit line: %s', async ([name, args, outcome]) => {
     if (name === 'table copy') await world.operator.createTable('Copy3');
     const audit = join(folder, 'audit');
     await promisify(execFile)('mkfifo', [audit]);

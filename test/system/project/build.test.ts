@@ -53,7 +53,7 @@ it("a handler's bundle works without other files, and does not start without its
   await Promise.all([kms.close(), dynamoDb.close()]);
 });
 
-it('the bundle for direct invocation does not start without its operations', async () => {
+it('the bundle for direct invocation does not start without KEYFOLD_OPERATIONS', async () => {
   const invoke = join(dist, 'handlers', 'invoke', 'index.mjs');
   const env = {
     ...process.env,

@@ -134,7 +134,7 @@ it('the program in docs/tutorial/first-dynamodb-table.md prints what the page sh
   expect(blocks.some(({ code }) => code.endsWith('opened: 4111 1111 1111 1111'))).toBe(true);
 });
 
-it('the program in the README runs as it is, and prints what the README says', async () => {
+it('the program in the README runs unchanged, and prints what the README says', async () => {
   const block = codeBlocksOf('README.md').find(({ language }) => language === 'ts');
   const file = join(folder, 'example.ts');
   await writeFile(file, block?.code.replace("'keyfold'", JSON.stringify(join(ROOT, 'src/index.ts'))) ?? '');

@@ -43,7 +43,7 @@ const rowOf = (rows: readonly Row[], idBegins: string): Row => {
 const keyOf = ({ Id, Created }: Row): Row => ({ Id: Id ?? { S: '' }, Created: Created ?? { N: '0' } });
 
 describe('a lost key table', () => {
-  it('can be restored under another name, and then only records from before the restore point decrypt', async () => {
+  it('can be restored under another name, after which only records from before the restore point decrypt', async () => {
     const before = await world.encrypt('tenant-1', 'before');
     const backup = await world.rows();
     const after = await world.encrypt('tenant-2', 'a partition made after the restore point');
@@ -93,7 +93,7 @@ describe('a lost key table', () => {
     expect(await world.decrypt('tenant-1', record, world.open(RESTORED))).toBe('before');
   });
 
-  it('gets the keys made after the restore point back from a replica, but later revocations must be repeated', async () => {
+  it('can copy the keys made after the restore point from a replica, but revocations after that point must be repeated', async () => {
     const before = await world.encrypt('tenant-1', 'before');
     const { KeyId, Created } = before.Key.ParentKeyMeta;
     const backup = await world.rows();

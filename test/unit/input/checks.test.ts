@@ -47,14 +47,14 @@ it.for<[checks.Type, string, string[]]>([
   [checks.ABORT_SIGNAL, 'an AbortSignal', ['a signal', 'a signal of a polyfill']],
   [checks.ARRAY, 'an array', ['an array']],
   [checks.ANYTHING, 'anything', Object.keys(VALUES)],
-])('the type $1 accepts only such values', ([type, called, accepted]) => {
+])('the type "$1" accepts only values of that type', ([type, called, accepted]) => {
   expect(type.called).toBe(called);
   expect(holding(type)).toEqual(accepted);
   expect(checks.optional(type).called).toBe(called);
   expect(new Set(holding(checks.optional(type)))).toEqual(new Set(['undefined', ...accepted]));
 });
 
-it('check names the parameter, the type and the kind of the value, but not the value', () => {
+it('check throws an error that names the parameter, the type and the kind of the value, but not the value', () => {
   const said = Object.entries(VALUES).map(([, value]) => {
     try {
       checks.check(value, 'it', checks.having('send', 'stop'));
@@ -116,7 +116,7 @@ function withName(item: unknown, name: string): string {
   return `${name} ${String(checks.checked(checks.STRING)(item, name))}`;
 }
 
-it('itemsOf returns the result for each item, and names an item that is wrong', () => {
+it('itemsOf returns the result for each item, or throws an error that names the wrong item', () => {
   expect(checks.itemsOf(['a', 'b'], 'it', withName)).toEqual(['it[0] a', 'it[1] b']);
   expect(() => checks.itemsOf(['a', 5], 'it', withName)).toThrow(
     new TypeError('it[1] must be a string, not a number.'),
@@ -148,7 +148,7 @@ it('numberFaults lists each number that is not a positive whole number', () => {
   ]);
 });
 
-it('listening calls each listener as a method of its object, with all values, and does nothing for a missing listener', () => {
+it('listening() calls each listener as a method of its object, with all values, and does nothing for a missing listener', () => {
   const silent: Record<'began' | 'ended', (...values: unknown[]) => void> = { began: () => {}, ended: () => {} };
   const calls: unknown[] = [];
   const given = {

@@ -15,12 +15,12 @@ it.for<[string, Parameters<typeof check>]>([
   expect(() => check(...options)).toThrow(expect.objectContaining({ code: 'InvalidRequest' }));
 });
 
-it('checkRun names the wrong JSONPath', () => {
+it('checkRun throws an error that names the invalid JSONPath', () => {
   expect(() => check({}, ['$.a', 'b'])).toThrow(/^The list of JSONPaths is wrong: fields\[1\].*\.$/);
 });
 
 it.for<[string, Parameters<typeof check>]>([
-  ['no options', [{}]],
+  ['a run without options', [{}]],
   ['a partition and JSONPaths', [{ partition: 'p' }, ['$.a']]],
   ['a context, a part of which is in the row', [{ context: { a: 'b' }, contextFrom: { c: 'field' } }]],
 ])('checkRun accepts %s', ([, options]) => {

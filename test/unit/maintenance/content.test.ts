@@ -28,7 +28,7 @@ describe('a cell', () => {
     ['a string of JSON', '"a"', 'plain'],
     ['text', 'kx', 'plain'],
     ['nothing', '', 'plain'],
-  ] as const)('that holds %s is classified by this content: %s → %s', ([, text, is]) => {
+  ] as const)('that holds %s (%s) is classified as %s', ([, text, is]) => {
     expect(contentOf({ kind: 'text', text }).is).toBe(is);
     const bytes = Buffer.from(text);
     // Bytes count as text only if they begin with a character with which a record can begin.
@@ -48,7 +48,7 @@ describe('a cell', () => {
 
 const base64 = (text: string): string => Buffer.from(text).toString('base64');
 
-it('mayBeRecord accepts a text that contains a record, or one in base64 at its beginning or after a quotation mark', () => {
+it('mayBeRecord accepts a text that contains a record, or that has a base64 record at its beginning or after a quotation mark', () => {
   const long = 'a'.repeat(100);
   const records = [
     `"kf1.${long}"`,

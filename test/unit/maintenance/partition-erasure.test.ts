@@ -48,7 +48,7 @@ it('an erasure does not trust a System Key whose proof does not hold, and zeroes
   for (const key of [...world.kms.plaintexts, short]) expect(key.every((byte) => byte === 0)).toBe(true);
 });
 
-it('an erasure goes on without a System Key that KMS refuses, and fails if KMS fails', async () => {
+it('an erasure continues without a System Key that KMS refuses to unwrap, but fails after any other error of KMS', async () => {
   let fault: Error = new KeyfoldError('KmsMisconfigured', 'KMS refuses.');
   world.kms.unwrap = () => Promise.reject(fault);
   expect([...(await erasure.read()).systemKeys.values()]).toEqual(['KMS refuses.']);
@@ -57,7 +57,7 @@ it('an erasure goes on without a System Key that KMS refuses, and fails if KMS f
   }
 });
 
-it.for(['begin', 'cancel', 'finish'] as const)('an aborted erasure step %s stops before its next row', async (step) => {
+it.for(['begin', 'cancel', 'finish'] as const)('the erasure step "%s" stops between rows if aborted', async (step) => {
   if (step !== 'begin') await erasure.begin(await erasure.read(), WAIT_SECONDS);
   const state = await erasure.read();
   const controller = new AbortController();
@@ -75,7 +75,7 @@ it.for(['begin', 'cancel', 'finish'] as const)('an aborted erasure step %s stops
 it.for([
   [59, 'takes the last second of a minute as its date'],
   [60, 'is refused'],
-] as const)('if %i other erasures have taken the next seconds as their dates, an erasure %s', async ([others]) => {
+] as const)('if other erasures already have the next %i seconds as their dates, an erasure %s', async ([others]) => {
   const asked: RegisteredErasure[] = [];
   const tables = {
     regions: async () => ['us-west-2'],
@@ -130,7 +130,7 @@ it('the register keeps the time of the deletion until rows of the partition appe
   expect(entries).toEqual([{ partition: 'p', ...begun, deletedAt: deletedAt + 60 }]);
 });
 
-it('the beginning of an erasure replaces abandoned entries of its partition, and adds its own entry again if that was lost', async () => {
+it('the erasure step "begin" replaces abandoned register entries of its partition, and restores a lost entry of the current erasure', async () => {
   const abandoned = { partition: 'p', erase: 'x', at: 1, due: 2 } as never;
   const others = [
     { partition: 'p', erase: 'y', at: 2, due: 3, deletedAt: 4 },
@@ -144,7 +144,7 @@ it('the beginning of an erasure replaces abandoned entries of its partition, and
   expect(entries).toEqual([{ partition: 'p', ...begun }]);
 });
 
-it('an erasure deletes rows without its mark only if the operator agrees', async () => {
+it('an erasure deletes rows that lack the erasure mark only if the operator agrees', async () => {
   const begun = await begin();
   const [first] = keyRows();
   world.metastore.rows.set(`${first?.id} ${first?.created}`, { ...first, erased: undefined } as never);
@@ -183,7 +183,7 @@ it('a mark counts only if its row is readable, names its System Key, and has a v
   expect(marks()).toBe(0);
 });
 
-it('only the newest erasure counts, even if a backup has brought back the mark of an older one', async () => {
+it('only the newest erasure counts, even if a backup has restored the mark of an older erasure', async () => {
   await begin();
   const [old] = keyRows();
   await erasure.cancel(await erasure.read());
@@ -195,7 +195,7 @@ it('only the newest erasure counts, even if a backup has brought back the mark o
   expect(state.rows.map(({ marked }) => marked)).toEqual([false, true]);
 });
 
-it('an erasure replaces a forged tombstone, and writes a missing one before it deletes rows', async () => {
+it('an erasure replaces a forged tombstone, and writes a missing tombstone before it deletes rows', async () => {
   const begun = await begin();
   const tombstone = world.metastore.ofKind('IK').find(({ created }) => created === TOMBSTONE_CREATED);
   put({ ...tombstone, erased: { ...tombstone?.erased, proof: Buffer.alloc(32) } });
@@ -207,7 +207,7 @@ it('an erasure replaces a forged tombstone, and writes a missing one before it d
   expect([keyRows().length, tombstones()]).toEqual([0, 1]);
 });
 
-it('the newest System Key that is not dated ahead proves a tombstone', async () => {
+it('the newest System Key that is not dated in the future proves a tombstone', async () => {
   const [system] = world.metastore.ofKind('SK');
   const newest = (system?.created ?? 0) + 60;
   for (const created of [newest + 3600, newest]) put({ ...system, created, proof: undefined });

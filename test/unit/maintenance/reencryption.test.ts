@@ -84,12 +84,12 @@ async function aborted(options: { readonly rate?: number; readonly failing: bool
   return { message, writes, ...reencryption.counts() };
 }
 
-it('a run that a signal ends does not wait until its rate allows the next row', async () => {
+it('a run ended by a signal does not wait until its rate limit allows the next row', async () => {
   const ended = { message: 'SIGINT ended the run.', writes: 1, written: 1, rows: 1 };
   expect(await aborted({ rate: 1e-9, failing: false })).toMatchObject(ended);
 });
 
-it('a run that a signal ends does not repeat a failed write', async () => {
+it('a run ended by a signal does not repeat a failed write', async () => {
   const ended = { message: 'SIGINT ended the run.', writes: 2, written: 0, rows: 0 };
   expect(await aborted({ failing: true })).toMatchObject(ended);
 });
@@ -128,7 +128,7 @@ it('a row that other writers change before each write is read again a hundred ti
   expect(await contested(Infinity)).toMatchObject({ writes: 101, reads: 100, quarantined, written: 0 });
 });
 
-it('the error of a run names the row whose cell the KMS key cannot open, because it may be the only such row', async () => {
+it('the error of a run names the row that the KMS key cannot open, because all other rows may be readable', async () => {
   const refused = new KeyfoldError('KmsMisconfigured', 'The key is disabled.', {
     cause: new Error('DisabledException'),
   });
@@ -159,7 +159,7 @@ it('the error of a run names the row whose cell the KMS key cannot open, because
   });
 });
 
-it('a row whose key stays invisible is quarantined after nine attempts, and later rows do not wait for a key', async () => {
+it('a row whose key is still not visible after nine attempts is quarantined, and later rows do not wait for a key', async () => {
   delays.skipped = true;
   const quarantined: unknown[] = [];
   const attempts: string[] = [];

@@ -31,7 +31,7 @@ it("a row's context may have an entry named __proto__", () => {
   expect(Object.entries(context)).toEqual([['__proto__', '42']]);
 });
 
-it('each field that names the partition or the context is read once', () => {
+it('namingFields lists each field of the partition and the context only once', () => {
   const names = { ...NONE, partitionField: 'id', contextFrom: { a: 'id', b: 'at', c: 'at' } };
   expect(namingFields(names)).toEqual(['id', 'at']);
   expect(namingFields({ ...NONE, contextFrom: undefined })).toEqual([]);

@@ -143,7 +143,7 @@ describe('SystemKeyMaintenance', () => {
     );
   });
 
-  it('renews a row again if another run has changed it meanwhile', async () => {
+  it('renews the wraps of a row again if another run has changed the row meanwhile', async () => {
     await service().session('p').encrypt(PAYLOAD);
     renewals = 2;
     let raced = false;
@@ -228,7 +228,7 @@ describe('SystemKeyMaintenance', () => {
     expect(inTime).toEqual([true]);
   });
 
-  it("makes the next System Key when a tenth of the current one's lifetime is left, and not earlier", async () => {
+  it('makes the next System Key only once a tenth of the lifetime of the current System Key is left', async () => {
     const first = await service().session('p').encrypt(PAYLOAD);
     clock.advance(80 * DAY_MS);
     expect((await maintenance().run()).created).toBeUndefined();
@@ -245,7 +245,7 @@ describe('SystemKeyMaintenance', () => {
     expect(await service().session('p').decrypt(first)).toEqual(PAYLOAD);
   });
 
-  it('makes a System Key if there is none, or if the current one is revoked', async () => {
+  it('makes a System Key if none exists, or if the current System Key is revoked', async () => {
     expect((await maintenance().run()).created).toEqual({ id: SYSTEM_KEY_ID, created: expect.any(Number) });
     const [row] = await metastore.rows(SYSTEM_KEY_ID);
     const revoked = new MemoryMetastore();
@@ -261,7 +261,7 @@ describe('SystemKeyMaintenance', () => {
     expect(await createdTimes()).toHaveLength(1);
   });
 
-  it('renews the existing keys if it cannot make the next one, and reports why', async () => {
+  it('renews the existing keys even if KMS cannot make the next key, and reports the cause', async () => {
     await service().session('p').encrypt(PAYLOAD);
     clock.advance(85 * DAY_MS);
     renewals = 1;
@@ -284,7 +284,7 @@ describe('SystemKeyMaintenance', () => {
     expect(systemKeys[0]).toEqual({ ...key, state: 'unreadable', regions: [], fault });
   });
 
-  it('checks all other keys if one fails, and reports why it failed', async () => {
+  it('checks all other keys if one key fails, and reports why that key failed', async () => {
     for (let i = 0; i < 3; i += 1) {
       await service().session('p').encrypt(PAYLOAD);
       clock.advance(91 * DAY_MS);

@@ -78,14 +78,14 @@ describe('a record', () => {
     });
   });
 
-  it.for(VERBS)('of another partition than its row is refused (%s)', async (verb) => {
+  it.for(VERBS)('is refused if its row is of another partition (%s)', async (verb) => {
     expect(await errorOf(apply(verb, await recordOf('x'), 'q'))).toMatchObject({
       code: 'RecordUnreadable',
       cause: new Error("it is not of the row's partition"),
     });
   });
 
-  it.for(VERBS)('in an unknown form in a string of a document is refused (%s)', async (verb) => {
+  it.for(VERBS)('is refused inside a string of a document if the form of the record is unknown (%s)', async (verb) => {
     const text = JSON.stringify({ a: ` ${await recordOf('x')}`, b: 'y' });
     const paths = verb === 'seal' ? ['$.b'] : undefined;
     expect(await errorOf(apply(verb, text, 'p', { paths }))).toMatchObject({
@@ -94,7 +94,7 @@ describe('a record', () => {
     });
   });
 
-  it.for(['seal', 'open'] as const)('in an unknown form is refused as a plaintext (%s)', async (verb) => {
+  it.for(['seal', 'open'] as const)('is refused, not taken as plaintext, if its form is unknown (%s)', async (verb) => {
     const record = await keyfold.session('p').encrypt(Buffer.from('x'));
     const texts = [
       ` ${encodeCompactRecord(record, 'bytes')}`,
@@ -126,12 +126,12 @@ describe('a cell that a verb cannot process', () => {
     ['The field is not padded standard base64.', 'a', {}, { plaintext: 'base64' }],
     ['The field is not well-formed Unicode.', '\ud800', {}, {}],
     ['The document is nested too deeply.', '['.repeat(5000), {}, {}],
-  ])('is refused as a plaintext: %s', async ([message, text, members, options]) => {
+  ])('is refused by `seal`: %s', async ([message, text, members, options]) => {
     const error = await errorOf(applyTo('seal', { kind: 'text', text }, members, options));
     expect(error).toMatchObject(refused(message));
   });
 
-  it('is refused as sealed if its row has a context, but its record has none', async () => {
+  it('is refused by `seal` if its row has a context, but the record in the cell has none', async () => {
     const cell = { kind: 'text', text: await recordOf('x') } as const;
     expect(await errorOf(applyTo('seal', cell, { context: { id: '1' } }))).toMatchObject({
       code: 'RecordUnreadable',
@@ -187,7 +187,7 @@ const rowOf = (...cells: ReadCell[]): Row => ({
 });
 
 describe('the keys of a row that is quarantined', () => {
-  it('are those of its records, in cells and in documents', async () => {
+  it('are the keys of the records in its cells and documents', async () => {
     const record = await keyfold.session('p').encrypt(Buffer.from('x'));
     const text = encodeCompactRecord(record, 'bytes') ?? '';
     const { parent } = record.key;

@@ -60,7 +60,7 @@ it('DynamoDbInspector describes a table with everything that an operator checks'
   expect(await inspector.credentialsEndAtMs()).toMatchObject({ answer: 90_000 });
 });
 
-it('DynamoDbInspector describes a table about which DynamoDB says nothing', async () => {
+it('DynamoDbInspector describes a table even if the response of DynamoDB is empty', async () => {
   const inspector = await inspectorOf({});
   expect(await inspector.describe()).toEqual({
     latencyMs: expect.any(Number) as number,

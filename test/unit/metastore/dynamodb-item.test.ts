@@ -94,7 +94,7 @@ describe('a key row', () => {
       'a map with values of other types',
       { M: { Erase: { N: '1' }, At: { S: '1' }, Due: { N: '1.5' }, Proof: { S: '' } } },
     ],
-  ])('has a mark without a valid proof if its erasure mark is %s', ([, Erased]) => {
+  ])('is read as marked, but without a valid proof, if its erasure mark is %s', ([, Erased]) => {
     const erased = { erase: '', at: 0, due: 0, proof: Buffer.alloc(0) };
     expect(decodeKeyItem({ ...item, Erased })).toEqual({ ...intermediate, erased });
   });
@@ -106,7 +106,7 @@ describe('a key row', () => {
     expect(() => decodeKeyItem({ ...item, Proof })).toThrow('Proof is missing or malformed');
   });
 
-  it('is named by its raw key if it cannot be read', () => {
+  it('is reported with its raw ID and date if the row cannot be read', () => {
     const row = { id: '_IK_p_svc_prod', created: undefined };
     expect(readKeyItem({ ...item, Created: { N: '1.5' } })).toEqual({
       ...row,

@@ -103,7 +103,7 @@ it.for(['127.0.0.1', 'localhost'])('DynamoDbMetastore names the port on %s that 
   expect(metastore.state).toMatchObject({ state: 'unavailable', lastError: { errorName: 'ECONNREFUSED' } });
 });
 
-it("DynamoDbMetastore fails with MetastoreUnavailable, too, if its client's region cannot be found", async () => {
+it("DynamoDbMetastore fails with MetastoreUnavailable if its client's region cannot be found", async () => {
   const client = new DynamoDBClient({ region: () => Promise.reject<string>(new TypeError('CANARY')) });
   const error = await errorOf(new DynamoDbMetastore({ client }).load(id, created, noDeadline()));
   expect(error).toMatchObject({ code: 'MetastoreUnavailable' });
@@ -214,7 +214,7 @@ it.for([
 });
 
 it.for(['', 'ab', 'Keys\n', '../keys'])(
-  "DynamoDbMetastore refuses the table name %j even with the caller's client",
+  'DynamoDbMetastore refuses the table name %j even if the caller passes a client',
   (tableName) => {
     const client = new DynamoDBClient({});
     const error = expect.objectContaining({ code: 'InvalidConfiguration' }) as Error;

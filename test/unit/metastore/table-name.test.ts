@@ -15,7 +15,7 @@ it.for([
   expect(mayBeSameTable(one, other)).toBe(same);
 });
 
-it('the ARN of a table has a region and a name, and a name has no region', () => {
+it('regionOfTable and nameOfTable read the region and the name from an ARN, but find no region in a name', () => {
   expect([regionOfTable(ARN), nameOfTable(ARN)]).toEqual(['us-west-2', 'Keys']);
   expect([regionOfTable('Keys'), nameOfTable('Keys')]).toEqual([undefined, 'Keys']);
   expect(tableIn('eu-west-1', ARN)).toBe(ARN.replace('us-west-2', 'eu-west-1'));
@@ -29,7 +29,7 @@ it.for([
   ARN,
   ARN.replace('aws', 'aws-cn'),
   ARN.replace('aws', 'aws-us-gov').replace('us-west-2', 'us-gov-west-1'),
-])('%s names a table', (text) => {
+])('isTableName accepts %s', (text) => {
   expect(isTableName(text)).toBe(true);
 });
 
@@ -44,6 +44,6 @@ it.for([
   ARN.replace('111122223333', '11112222333'),
   ARN.replace('us-west-2', 'us~west'),
   ARN.replace('aws', 'azure'),
-])('%s names no table', (text) => {
+])('isTableName refuses "%s"', (text) => {
   expect(isTableName(text)).toBe(false);
 });

@@ -66,7 +66,7 @@ it.for([
   expect(await inspector(response).quota(NAME)).toMatchObject({ answer });
 });
 
-it('AwsQuotaInspector returns the error of a failed call, and does not go on to ask for the default quota', async () => {
+it('AwsQuotaInspector returns the error of a failed call, and does not request the default quota afterwards', async () => {
   expect(await inspector(DENIED).quota(NAME)).toEqual({
     fault: expect.objectContaining({ name: 'AccessDeniedException' }) as unknown,
   });
@@ -106,7 +106,7 @@ it('AwsQuotaInspector returns the highest rate of any minute of the last day, in
   ]);
 });
 
-it('AwsQuotaInspector returns no rate if the metric has no data, and 0 if it has no sum', async () => {
+it('AwsQuotaInspector returns no rate if the metric has no data points, and 0 if a data point has no sum', async () => {
   for (const response of [{}, { Datapoints: [] }]) {
     expect(await inspector(response).peakRate(METRIC)).toEqual({
       answer: undefined,

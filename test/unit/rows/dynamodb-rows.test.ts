@@ -89,7 +89,7 @@ async function mustWait(last: Promise<unknown>, calls: number): Promise<void> {
   expect(outcome).toBe('it waits');
 }
 
-it('DynamoDbRows waits for the read units that the earlier page consumed, until its signal aborts', async () => {
+it('DynamoDbRows delays a page until the rate limit covers the previous page, or until its signal aborts', async () => {
   const rows = openRows(await startCostlyTable(), undefined, { index: 0, of: 1 }, 20);
   const controller = new AbortController();
   const pages = rows.pages(undefined, controller.signal);
@@ -101,7 +101,7 @@ it('DynamoDbRows waits for the read units that the earlier page consumed, until 
   await pages.return([]);
 });
 
-it('DynamoDbRows waits for the write units that the earlier write consumed, until its signal aborts', async () => {
+it('DynamoDbRows delays a write until the rate limit covers the previous write, or until its signal aborts', async () => {
   const rows = openRows(await startCostlyTable(), 20);
   const controller = new AbortController();
   const pages = rows.pages(undefined, controller.signal);
@@ -165,7 +165,7 @@ it.for<[string, { readonly index: number; readonly of: number }, object]>([
   });
 });
 
-it('DynamoDbRows reads nothing more from a position at the end of the table', async () => {
+it('DynamoDbRows reads no page if it continues from the end of the table', async () => {
   stub = await startStub(success({ Table: { TableArn: 'arn:of:one', KeySchema: [] } }), success({ Items: [] }));
   const rows = openRows(stub.url);
   expect(await rows.position()).toEqual({ table: '' });
@@ -218,7 +218,7 @@ it('the size of DynamoDbRows is the number of items that DynamoDB counted', asyn
   expect(rows.size()).toBe(1200);
 });
 
-it('DynamoDbRows names each attribute once, even if the partition and the context are part of the key', async () => {
+it('DynamoDbRows names each attribute once in a request, even if the partition and the context are part of the key', async () => {
   const described = { Table: { KeySchema: ['id', 'at'].map((AttributeName) => ({ AttributeName })) } };
   const item = { id: { S: 'tenant-1' }, at: { S: 'noon' }, r: { S: 'x' } };
   stub = await startStub(success(described), success({ Items: [item] }), success({ Item: item }), success({}));

@@ -95,7 +95,7 @@ describe('JsonLinesRows', () => {
     ['a complete line', `{}\n"${'x'.repeat(400_000)}"\n{}\n`],
     ['a line that is shorter than a chunk', `{}\n"${'x'.repeat(100_100)}"\n`],
     ['a line without an end', `{}\n"${'x'.repeat(400_000)}`],
-  ] as const)('stops if %s is over the limit, and names the number of the line', async ([, text]) => {
+  ] as const)('throws an error with the line number if %s exceeds the limit', async ([, text]) => {
     await writeFile(join(folder, 'in'), text);
     const pages = openRows(undefined, 100_000).pages(undefined);
     const run = (async () => {
@@ -136,7 +136,7 @@ describe('JsonLinesRows', () => {
     expect(await readdir(folder)).not.toContain(partials[0]);
   });
 
-  it('drops what an earlier run wrote after its last saved position', async () => {
+  it('drops the output that an earlier run wrote after its last saved position', async () => {
     await writeFile(join(folder, 'in'), '{"r":"old"}\n'.repeat(5000));
     const saved = await work(undefined, { pages: 1, isSaved: true });
     await appendFile(String(saved?.['partial']), '{"r":"ne');
@@ -165,7 +165,7 @@ describe('JsonLinesRows', () => {
     await expect(rest(again)).rejects.toMatchObject(changed);
   });
 
-  it('removes the file of an earlier run when a later position is saved', async () => {
+  it('removes the partial output of an earlier run once a later position is saved', async () => {
     await writeFile(join(folder, 'in'), '{"r":"old"}\n'.repeat(5000));
     const saved = await work(undefined, { pages: 1, isSaved: true });
     const partial = (await readdir(folder)).find((name) => name.endsWith('.partial'));
@@ -199,7 +199,7 @@ describe('JsonLinesRows', () => {
     expect(await readdir(folder)).toEqual(['in']);
   });
 
-  it('names the output file if it cannot be opened, and the checkpoint names a file that cannot be copied', async () => {
+  it('throws an error that names the output file if the file cannot be opened, in a new or a continued run', async () => {
     await writeFile(join(folder, 'in'), '{"r":"old"}\n'.repeat(5000));
     const saved = await work(undefined, { pages: 1, isSaved: true });
     const [file, output] = [join(folder, 'in'), join(folder, 'none', 'out')];
@@ -243,7 +243,7 @@ describe('JsonLinesRows', () => {
     expect((await readdir(folder)).toSorted()).toEqual(['in', partial]);
   });
 
-  it('says that the output may be complete if the file of the earlier run is gone', async () => {
+  it('throws an error if the partial output of the earlier run is gone, and says that the output may be complete', async () => {
     await writeFile(join(folder, 'in'), '{"r":"old"}\n'.repeat(5000));
     const saved = await work(undefined, { pages: 1, isSaved: true });
     await work(saved);
@@ -410,7 +410,7 @@ describe('JsonLinesRows', () => {
     expect((await stat(String(saved?.['partial']))).mode & 0o777).toBe(0o600);
   });
 
-  it('refuses a position in a file that has changed since, by its size or its time', async () => {
+  it('refuses a position if the size or the time of the file has changed since the position was saved', async () => {
     const file = join(folder, 'in');
     await writeFile(file, '{"r":"old"}\n');
     await utimes(file, 1, 2);
@@ -423,7 +423,7 @@ describe('JsonLinesRows', () => {
     await expect(work(saved)).rejects.toMatchObject({ code: 'InvalidRequest', message });
   });
 
-  it('finds no value in a line that is null', async () => {
+  it('finds no value in a line that contains only null', async () => {
     await writeFile(join(folder, 'in'), 'null\n"null"\n');
     const sizes: number[] = [];
     for await (const page of openRows().pages(undefined)) sizes.push(...page.map(({ cells }) => cells.size));

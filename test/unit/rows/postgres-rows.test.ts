@@ -118,7 +118,7 @@ it.for([
   expect(await rows.replace(row, new Map([['card', cell]]))).toBe('changed');
 });
 
-it('PostgresRows remembers the key of the last row that it has read', async () => {
+it('the position of PostgresRows is the key of the last row that it has read', async () => {
   const rows = rowsWith(() => [
     ['1', 'kf1.'],
     ['2', 'kf1.'],
@@ -169,7 +169,7 @@ const TYPES = [
 /** The expression that reads a column of that table as text. */
 const as = (name: string): string => (name === 'no' || name === 'raw' ? `encode("${name}", 'hex')` : `"${name}"::text`);
 
-it('PostgresRows sends each query as a whole, and reads all of its results', async () => {
+it('PostgresRows sends the expected queries, and reads all of their results', async () => {
   const sent: [text: string, values: readonly unknown[]][] = [];
   const sizes = [[['8388607'], ['1'], ['1']], [['1'], ['8388608']], [], []];
   const first = ['t', '01', 'kf1.a', '"kf1.b"', '6f6c64', 't', '2026-01-01'];
@@ -264,7 +264,7 @@ it('PostgresRows sends each query as a whole, and reads all of its results', asy
 it.for([
   ['date', 'date', 'false'],
   ['fraction', 'double precision', null],
-] as const)('PostgresRows asks whether it can read a key with a %s exactly', async ([, type, inexact]) => {
+] as const)('PostgresRows checks whether the database writes a key with a %s exactly', async ([, type, inexact]) => {
   let answer: string | null = 'true';
   const sent: unknown[] = [];
   const pool: RowsPool = {

@@ -69,7 +69,7 @@ describe('the vectors runner', () => {
     expect(output).toMatch(/0 passed, 3 failed, 0 skipped\n$/);
   });
 
-  it('skips a case that only Asherah Go accepts, but checks it if the format requires a refusal', async () => {
+  it('skips a case that only Asherah Go accepts, unless the format requires a refusal of the case', async () => {
     const prefixed = await lenient((drr) => (drr.Key.ParentKeyMeta.KeyId += '_b'));
     const unpadded = await lenient((drr) => (drr.Data = `${drr.Data}\n`));
     const sound = await lenient(() => {});

@@ -95,7 +95,7 @@ describe('the key table in MySQL', () => {
     ]);
   });
 
-  it('writes only in a safe session, and changes a row only if the text of the row is as it was read', async () => {
+  it('writes only in a safe session, and changes a row only if the text of the row has not changed since the read', async () => {
     const { table, texts } = tableWith({ affectedRows: 1 });
     expect(await table.insert(ID, 60, '{"a":1}', deadline)).toBe('stored');
     expect(await table.replace(ID, ROW, '{"b":1}', deadline)).toBe(true);
@@ -116,7 +116,7 @@ describe('the key table in MySQL', () => {
     ]);
   });
 
-  it('if a write changes no row, checks whether the session is safe', async () => {
+  it('checks whether the session is safe if a write changes no row', async () => {
     const { table, texts } = tableWith(Object.assign([['1']], { affectedRows: 0 }));
     expect(await table.replace(ID, ROW, 'b', deadline)).toBe(false);
     expect(await table.remove(ID, ROW, deadline)).toBe(false);

@@ -63,7 +63,7 @@ describe('the key table in PostgreSQL', () => {
     ['60.5', undefined],
     ['Infinity', undefined],
     [null, undefined],
-  ] as const)('reads the time %s as %s', async ([seconds, created]) => {
+  ] as const)('reads the time "%s" from the server as the date %s', async ([seconds, created]) => {
     const { table } = tableWith([[seconds, null, null, ID]]);
     const row = { created, date: '', text: null };
     expect(await table.select({ id: ID }, deadline)).toEqual([row]);
@@ -85,7 +85,7 @@ describe('the key table in PostgreSQL', () => {
     [1, 'stored', true],
     [0, 'duplicate', false],
     [null, 'duplicate', false],
-  ] as const)('writes a row only if it is as it was read (written rows: %s)', async ([count, stored, isWritten]) => {
+  ] as const)('writes only to a row that is unchanged (written rows: %s)', async ([count, stored, isWritten]) => {
     const { table, texts } = tableWith([], count);
     expect(await table.insert(ID, 60, '{"a":1}', deadline)).toBe(stored);
     expect(await table.replace(ID, ROW, '{"b":1}', deadline)).toBe(isWritten);

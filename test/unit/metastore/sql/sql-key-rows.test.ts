@@ -20,7 +20,7 @@ it.for([
   [499, 1],
   [500, 2],
   [1001, 3],
-] as const)('all of %i rows of an SQL table are read, in pages of 500 (pages: %i)', async ([count, pages]) => {
+] as const)('all %i rows of an SQL table are read, in pages of 500 (pages: %i)', async ([count, pages]) => {
   const records = Array.from({ length: count }, (_, i) => keyRecord('_SK_svc_prod', 60 * i));
   const rows = records.map((record): SqlPageRow => {
     const { id, created } = record;

@@ -73,14 +73,14 @@ describe("an operator's table in SQL", () => {
     expect(often.seen.writes).toBe(3);
   });
 
-  it('reads only one row to add a proof to it', async () => {
+  it('reads only the row to which it adds a proof', async () => {
     const rows = Array.from({ length: 100 }, (_, i) => keyRecord(OLD.id, 60 * (i + 1)));
     const { operator, seen } = tableOf(rows);
     for (const row of rows) expect(await operator.prove(row, PROOF)).toBe('proven');
     expect(seen.rows).toBe(100);
   });
 
-  it('writes a proof only to a row without a proof whose sealed key is unchanged', async () => {
+  it('writes a proof only to a row that has no proof and whose sealed key is unchanged', async () => {
     const { operator, texts, seen } = tableOf();
     expect(await operator.prove({ ...OLD, encryptedKey: Buffer.from('other') }, PROOF)).toBe('changed');
     expect([await operator.prove(OLD, PROOF), seen.writes]).toEqual(['proven', 1]);
