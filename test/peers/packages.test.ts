@@ -9,7 +9,7 @@ describe('provisioned concurrency', () => {
     ['http', 'ApiLambdaPermissionHttpApi', 'HttpApiIntegrationApi'],
     ['rest', 'RestPermission', 'RestMethod'],
     ['functionUrl', 'FunctionUrl', 'FunctionUrl'],
-  ] as const)('of the api function is used by callers through the entry point %s', async ([type, one, other]) => {
+  ] as const)('of the api function serves callers through the entry point %s', async ([type, one, other]) => {
     const functions = { api: { provisionedConcurrency: 2 } };
     const app = await packageExample({ api: { type }, functions });
     await app.remove();

@@ -40,7 +40,7 @@ describe('a cell', () => {
     expect(contentOf({ kind: 'bytes', bytes: Buffer.from('{"a":"\xe9"}', 'latin1') })).toEqual({ is: 'plain' });
   });
 
-  it('that looks like a record but is not one is refused', () => {
+  it('that looks like a record but cannot be read as a record is refused', () => {
     for (const text of [COMPACT.slice(0, 40), '{"ParentKeyMeta":1}'])
       expect(() => contentOf({ kind: 'text', text })).toThrow(expect.objectContaining({ code: 'InvalidRequest' }));
   });

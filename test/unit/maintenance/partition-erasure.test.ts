@@ -160,7 +160,7 @@ function put(row: object): void {
   world.metastore.rows.set(`${id} ${created}`, row as never);
 }
 
-it('a mark counts only if its row is readable, names its System Key, and has a valid proof', async () => {
+it('an erasure mark counts only if the row is readable and names a System Key, and the mark has a valid proof', async () => {
   const begun = await begin();
   const [first, second] = keyRows();
   const forged = { ...first?.erased, proof: Buffer.alloc(32) };

@@ -18,7 +18,7 @@ function check(world: FakeDependencies, rows: KeyRow[] = [...world.metastore.row
   return checkRows(rows, { naming: NAMING, kms: world.kms, policy: cryptoPolicy(), now: world.clock.now });
 }
 
-it('a check of rows returns the proofs that new rows have, and zeroes the keys', async () => {
+it('a check of rows computes the same proofs that new rows have, and zeroes the keys', async () => {
   const world = new FakeDependencies();
   await world.process().session('p').encrypt(Buffer.from('x'));
   const [system = ABSENT] = world.metastore.ofKind('SK');

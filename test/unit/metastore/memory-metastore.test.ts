@@ -20,7 +20,7 @@ it.for([
   }
 });
 
-it('the memory metastore keeps its rows even if callers change records that they stored or loaded', async () => {
+it('the memory metastore keeps its rows unchanged even if callers change records that they stored or loaded', async () => {
   const erased = { erase: 'e', at: keyRecord('', 60).created, due: keyRecord('', 120).created, proof: filled() };
   const parent = { ...keyRecord('_SK_svc_prod', 60) };
   const record = keyRecord('_IK_p_svc_prod', 60, { encryptedKey: filled(), proof: filled(), erased, parent });

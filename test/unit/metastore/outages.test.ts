@@ -88,7 +88,7 @@ describe('a put whose response is lost', () => {
     if (record !== undefined) await mustOpen(world.process(), record);
   });
 
-  it('leaves a row that the next request uses if the deadline allows no retry', async () => {
+  it('leaves a row for the next request if the deadline allows no retry', async () => {
     const cold = world.process();
     proxy.faultOf = (call) => (call === 'Put SK' ? { kind: 'answer held back' } : undefined);
     expect((await outcomeOf(encryptWithin(cold, 400), 400 + SLACK_MS)).code).toBe('DeadlineExceeded');

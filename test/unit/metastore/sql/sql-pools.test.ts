@@ -438,7 +438,7 @@ describe.for(KINDS)('the connections in a %s pool', (kind) => {
     expect(hasRefs).toEqual([false]);
   });
 
-  it('have no query cancelled if the server refuses the query', async () => {
+  it('do not cancel a query that the server refuses', async () => {
     const refused = { code: kind === 'pg' ? '42501' : 'ER_TABLEACCESS_DENIED_ERROR', sqlState: '42000' };
     pool.answers = () => Object.assign(new Error('refused'), refused);
     expect(await codeOf(pool.metastore(kind).loadLatest(RECORD.id, noDeadline()))).toBe('MetastoreUnavailable');
