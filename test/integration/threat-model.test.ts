@@ -92,7 +92,7 @@ describe('an attacker who can write to the table', () => {
     expect((await seal('p', 'z')).key.parent.created).toBe(row.created);
   });
 
-  it('can undo a revocation for a process that knows of it, once the key has left the cache', async () => {
+  it('can undo a revocation for a process that has seen the revocation, once the key has left the cache', async () => {
     const session = world.process().session('p');
     const createdBy = async (): Promise<number> => (await session.encrypt(Buffer.from('x'))).key.parent.created;
     const created = await createdBy();
@@ -116,7 +116,7 @@ describe('an attacker who can write to the table', () => {
     expect(aeadOpen(createSecretKey(known), row.encryptedKey)).toHaveLength(32);
   });
 
-  it('can make every request call KMS with a row whose wraps name a key that KMS refuses', async () => {
+  it('can make every request call KMS, by writing a row whose wraps name a key that KMS refuses', async () => {
     const emulator = await startKmsEmulator();
     const { keyArn } = await emulator.ensureKey('us-west-2', 'alias/keyfold');
     const options = { keys: { 'us-west-2': keyArn }, preferredRegion: 'us-west-2', endpoint: emulator.endpoint };
@@ -138,7 +138,7 @@ describe('an attacker who can write to the table', () => {
   });
 });
 
-it('an attacker who answers for KMS in one region gets data keys, because the maintenance sends a data key to a region whose wrap does not open', async () => {
+it('an attacker who impersonates KMS in one region gets data keys, because maintenance sends them to a region whose wrap does not open', async () => {
   const [WEST, EAST] = ['us-west-2', 'us-east-1'];
   const systemKey = Buffer.alloc(32, 9);
   const kms = await startKmsEmulator();
@@ -216,20 +216,20 @@ describe('an attacker who puts a stolen sealed value into a field of a document'
     stolen = (card['document'] as { card: unknown }).card;
   });
 
-  it('gets the stolen value decrypted by decrypt-fields with "all", unless encrypt-fields has sealed the field', async () => {
+  it('gets the stolen value decrypted by decrypt-fields with `all: true` if encrypt-fields did not process the field', async () => {
     const document = { nickname: stolen };
     expect(await operator.answer('decrypt-fields', { document, all: true })).toEqual({
       document: { nickname: '4111' },
     });
   });
 
-  it('can have the stolen value decrypted if encrypt-fields with "skipSealed" left the field unchanged', async () => {
+  it('gets the stolen value decrypted if encrypt-fields with `skipSealed: true` left the field unchanged', async () => {
     const body = { document: { nickname: stolen }, fields: ['$.nickname'] };
     const { document } = await operator.answer('encrypt-fields', { ...body, skipSealed: true });
     expect(await operator.answer('decrypt-fields', { ...body, document })).toEqual({ document: { nickname: '4111' } });
   });
 
-  it('gets back the stolen value still sealed if encrypt-fields sealed the field', async () => {
+  it('gets back only the stolen sealed value if encrypt-fields sealed that value once more', async () => {
     const body = { document: { nickname: stolen }, fields: ['$.nickname'] };
     const { document } = await operator.answer('encrypt-fields', body);
     expect(await operator.answer('decrypt-fields', { ...body, document })).toEqual({ document: { nickname: stolen } });

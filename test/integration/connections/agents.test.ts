@@ -17,7 +17,7 @@ it('keptConnections keeps 50 connections per host for HTTP and HTTPS, and closes
   expect(keptConnections({}, { maxSockets: 2 }).httpsAgent.maxSockets).toBe(2);
 });
 
-it('guardHandler adds only one freeze guard to each agent of a client, even if it is called twice', () => {
+it('guardHandler adds only one freeze guard to each agent of a client, even if guardHandler is called twice', () => {
   const [httpAgent, httpsAgent] = [new Agent(), new HttpsAgent()];
   const listeners = (): number[] => [httpAgent, httpsAgent].map((agent) => agent.listenerCount('free'));
   const before = listeners();

@@ -17,7 +17,7 @@ describe.for(ROLES)('a process with the role %s', (role) => {
   });
   afterAll(() => frozen.end());
 
-  it('uses no connection from before a freeze, and loses no request', async () => {
+  it('does not reuse connections that it opened before a freeze, and loses no request', async () => {
     const lateBefore = world.count('late');
     // test/system/kill/freezes.test.ts has more numbers of requests and durations, and freezes during a request.
     for (const [requests, forgetting] of [

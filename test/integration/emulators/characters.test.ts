@@ -120,7 +120,7 @@ const isUnknownToSqs = async (target: string): Promise<boolean> =>
 
 describe('the SQS emulator', () => {
   it.for(['%c3%a9', '%EF%BF%BD', '%ef%bf%bd', '%F0%9F%98%80', '%41%5a%7E%09', '%', '%4', '%g0', '%-1'])(
-    'reads %s in a form as percent-encoded UTF-8',
+    'accepts %s as the message body in a form',
     async (text) => {
       const answer = await fetch(queueUrl, { method: 'POST', body: `Action=SendMessage&MessageBody=${text}` });
       expect(answer.status).toBe(200);
@@ -231,7 +231,7 @@ describe('the SQS emulator', () => {
     }
   });
 
-  it('refuses a target that is not the name of one of its actions', async () => {
+  it('refuses an X-Amz-Target header that does not name an action of the emulator', async () => {
     const targets = [
       'xAmazonSQS.SendMessage',
       'AmazonSQSxSendMessage',
@@ -277,7 +277,7 @@ describe('the KMS emulator', () => {
     });
   });
 
-  it('treats a path as one of the control API only if it begins with /regions or /faults', async () => {
+  it('treats a path as a control API path only if the path begins with /regions or /faults', async () => {
     const control = ['/regions/us-west-2/faults', '/faults/regions/us-west-2/fault', '/regions//fault', '/regions'];
     expect(await outcomes(statusOfPut, ...control)).toEqual(same(404, ...control));
     const calls = ['/regionsx', '/faultsx', '/x/regions', '/x/regions/us-west-2/fault'];
@@ -297,7 +297,7 @@ describe('the KMS emulator', () => {
   });
 
   it.for(['?AAA', 'AAA?', '?A==', 'A?==', '?AA=', 'AA?='])(
-    'accepts base64 in the form %s only with the characters of base64',
+    'accepts the base64 text %s only with a base64 character in place of the question mark',
     async (form) => {
       const padding = form === 'AAA?' || form === 'AA?=' ? '=' : '';
       expect(await accepted(form, plaintext)).toBe(sorted(`${BASE64}${padding}`));
@@ -370,7 +370,7 @@ describe('the KMS emulator', () => {
     expect(await outcomes(fault, ' a')).toEqual({ ' a': false });
   });
 
-  it('refuses a target that is not the name of one of its actions', async () => {
+  it('refuses an X-Amz-Target header that does not name an action of the emulator', async () => {
     const targets = [
       'xTrentService.DescribeKey',
       'TrentServicexDescribeKey',

@@ -111,7 +111,7 @@ describe('KMS emulator: keys', () => {
     }
   });
 
-  it('EnableKeyRotation sets a period of 365 days if the request has none, whatever the period was before', async () => {
+  it('EnableKeyRotation resets the rotation period to 365 days if the request does not name a period', async () => {
     const KeyId = keyArn;
     const enable = (RotationPeriodInDays?: number) =>
       kms.send(new EnableKeyRotationCommand({ KeyId, RotationPeriodInDays }));
@@ -621,7 +621,7 @@ describe('KMS emulator: faults', () => {
     ['DisabledException', { kind: 'error', name: 'DisabledException' }, 'DisabledException'],
     ['KMSInternalException', { kind: 'error', name: 'KMSInternalException', status: 500 }, 'KMSInternalException'],
     ['latency', { kind: 'latency', ms: 1 }, 'no error'],
-  ] as const)('the fault "%s" affects only its region, and only until it is cleared', async ([, fault, outcome]) => {
+  ] as const)('the fault "%s" affects only one region, until the fault is cleared', async ([, fault, outcome]) => {
     const east = await emulator.ensureKey('us-east-1', 'alias/test');
     emulator.setFault(REGION, fault);
     const asked = fault.kind === 'hang' ? client(REGION, 'local', emulator.endpoint, 300) : kms;
@@ -690,7 +690,7 @@ describe('KMS emulator: faults', () => {
     ]);
   });
 
-  it('the fault "throttle" lets some calls through, and refuses the rest', async () => {
+  it('the fault "throttle" lets some calls through, and throttles the rest', async () => {
     emulator.setFault(REGION, { kind: 'throttle', perSecond: 2 });
     const outcomes = await Promise.all(Array.from({ length: 10 }, () => nameOf(kms.send(encrypt(Buffer.from('x'))))));
     expect(outcomes.filter((outcome) => outcome === 'no error').length).toBeGreaterThanOrEqual(2);
@@ -854,7 +854,7 @@ describe('KMS emulator: control API', () => {
     expect(regions.countsOf(REGION)).toEqual({ Decrypt: 50_001 });
   });
 
-  it('the fault "error" responds with the status and message that were set for it, or with 400 and a default message', async () => {
+  it('the fault "error" responds with its configured status and message, by default 400 and a fixed message', async () => {
     expect(await answerWith({})).toEqual([400, { __type: 'X', message: 'An injected error' }]);
     expect(await answerWith({ status: 503, message: 'm' })).toEqual([503, { __type: 'X', message: 'm' }]);
     for (const rate of [0, 1]) expect((await answerWith({ rate }))[0]).toBe(rate === 0 ? 200 : 400);

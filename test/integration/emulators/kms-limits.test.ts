@@ -35,7 +35,7 @@ describe('the KMS emulator', () => {
     ['ListAliases', 'Limit', number, {}, 1, 100, 'ok'],
     ['CreateKey', 'Description', text, {}, undefined, 8192, 'ok'],
     ['Encrypt', 'EncryptionContext', context, { KeyId: 'alias/limits', Plaintext: 'eA==' }, undefined, 8192, 'ok'],
-  ] as const)('accepts %s with %s only within its limits', async ([action, member, make, others, min, max, within]) => {
+  ] as const)('accepts %s only if %s is within limits', async ([action, member, make, others, min, max, within]) => {
     const outcome = (size: number): Promise<string> =>
       outcomeOf(action, JSON.stringify({ ...others, [member]: make(size) }));
     expect(await outcome(max)).toBe(within);
@@ -60,12 +60,12 @@ describe('the KMS emulator', () => {
       );
   });
 
-  it('accepts a request of 64 KiB, and none that is longer', async () => {
+  it('accepts a request of 64 KiB, but refuses a longer request', async () => {
     expect(await outcomeOf('ListAliases', '{}'.padEnd(65_536))).toBe('ok');
     expect(await outcomeOf('ListAliases', '{}'.padEnd(65_537))).toBe('RequestEntityTooLargeException');
   });
 
-  it('the control API accepts a body of 16 KiB, and none that is longer', async () => {
+  it('the control API accepts a body of 16 KiB, but refuses a longer body', async () => {
     const statuses: number[] = [];
     for (const length of [16_384, 16_385]) {
       const body = '{"kind":"down"}'.padEnd(length);

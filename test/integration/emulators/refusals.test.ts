@@ -172,7 +172,7 @@ it('the KMS emulator refuses each kind of invalid request with the complete erro
   await expect(answers.replace(/(?<="DeletionDate":)\d+/, '0')).toMatchFileSnapshot('reviewed/kms-errors.txt');
 });
 
-it('the KMS emulator refuses a call without a signature, and a key or ciphertext that belongs elsewhere', async () => {
+it('the KMS emulator refuses an unsigned call, a key of another account, and a ciphertext of another key, region or context', async () => {
   const errorOf = async (action: string, members: object, by = 'local', region = 'us-west-2'): Promise<unknown> => {
     const authorization = `AWS4-HMAC-SHA256 Credential=${by}/20260101/${region}/kms/aws4_request`;
     const headers = { 'x-amz-target': `TrentService.${action}`, ...(by !== '' && { authorization }) };

@@ -151,7 +151,7 @@ describe('SQS emulator: queues', () => {
     expect(await nameOf(client.send(command))).toBe('no error');
   });
 
-  it('a queue has the same defaults as in SQS, and GetQueueAttributes returns only what is asked for', async () => {
+  it('a queue has the same defaults as in SQS, and GetQueueAttributes returns only the requested attributes', async () => {
     const nowSeconds = Math.floor(Date.now() / 1000);
     vi.useFakeTimers({ toFake: ['Date'], now: nowSeconds * 1000 + 999 });
     const { queueUrl: QueueUrl, queueArn: QueueArn } = sqs.ensureQueue('defaults');
@@ -406,7 +406,7 @@ describe('SQS emulator: message groups', () => {
     expect(await receiveBodies(QueueUrl)).toEqual(bodies);
   });
 
-  it("only the queue's own delay applies in a FIFO queue, even to a message with a DelaySeconds of 0", async () => {
+  it("in a FIFO queue, the queue's delay applies even to a message with a DelaySeconds of 0", async () => {
     const QueueUrl = queue({ DelaySeconds: '900' }, true);
     await sendInGroup(QueueUrl, 'a1', { DelaySeconds: 0 });
     expect(await receiveBodies(QueueUrl)).toEqual([]);
@@ -623,7 +623,7 @@ describe('SQS emulator: messages', () => {
     ['all attributes for the name ".*"', ['.*'], ['a.one', 'b']],
     ['only the attribute "a.one" for the name "a.*"', ['a.*'], ['a.one']],
     ['no attribute for the name "a" if the message has only "a.one" and "b"', ['a'], []],
-    ['no attribute if the request names none', [], []],
+    ['no attribute if the request names no attribute', [], []],
   ] as [string, string[], string[]][])('ReceiveMessage returns %s', async ([, MessageAttributeNames, names]) => {
     const QueueUrl = queue();
     const text = { DataType: 'String', StringValue: 'x' };
@@ -705,7 +705,7 @@ describe('SQS emulator: messages', () => {
     expect((await post({ Action: 'DeleteMessage', QueueUrl, ReceiptHandle: 'x' })).status).toBe(404);
   });
 
-  it('a FIFO queue deletes no message whose visibility timeout has ended, but a standard queue does', async () => {
+  it('after its visibility timeout, a received message can be deleted from a standard queue, but not from a FIFO queue', async () => {
     for (const [fifo, outcome] of [
       [true, 'InvalidParameterValue: The receipt handle has expired.'],
       [false, 'no error'],
@@ -900,7 +900,7 @@ describe('SQS emulator: messages', () => {
     expect(await receiveBodies(QueueUrl)).toEqual(['x']);
   });
 
-  it('a long poll receives no message that arrives between the end of the connection and its next check', async () => {
+  it('a long poll receives no message that arrives after its client has disconnected but before the next check of the queue', async () => {
     const store = new QueueStore();
     store.create('polled', {});
     const call = (name: string, members: object, gone = new AbortController()): unknown => {
@@ -915,7 +915,7 @@ describe('SQS emulator: messages', () => {
     expect(await call('ReceiveMessage', {})).toMatchObject({ Messages: [{ Body: 'x' }] });
   });
 
-  it('a poll waits as long as its queue says, unless the request names another time', async () => {
+  it("ReceiveMessage waits for the queue's ReceiveMessageWaitTimeSeconds unless the request has a WaitTimeSeconds", async () => {
     const QueueUrl = queue({ ReceiveMessageWaitTimeSeconds: '20' });
     const poll = (WaitTimeSeconds?: number): Promise<unknown> =>
       client.send(new ReceiveMessageCommand({ QueueUrl, WaitTimeSeconds }));
@@ -1014,7 +1014,7 @@ it('the SQS emulator refuses a request above 8 MiB, and closes the connection', 
 });
 
 it.for(['//', '*', '//elsewhere.example/?Action=x', 'http://127.0.0.1/?Action=x'])(
-  'the SQS emulator responds with InvalidAction to a request for the odd target %s',
+  'the SQS emulator responds with InvalidAction to a request whose target is %s',
   async (path) => {
     const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
     request(sqs.endpoint, { path }, resolve).once('error', reject).end();

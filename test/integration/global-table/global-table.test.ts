@@ -128,7 +128,7 @@ describe('a revocation and a wrap renewal at the same time', () => {
     expect(await states(key)).toEqual([both, both]);
   });
 
-  it('conflict if different replicas receive them: the later write undoes the earlier one', async () => {
+  it('conflict if different replicas receive them: the later write undoes the earlier write', async () => {
     const key = await keyToRenew(false);
     await world.keyTables[WEST].revoke(key);
     await world.maintain(EAST, false);

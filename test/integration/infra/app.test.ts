@@ -235,7 +235,7 @@ describe('the functions of the app', () => {
     expect(environmentOf(flipped, 'Open')['KEYFOLD_ON_KEY_REFUSED']).toBe('fail');
   });
 
-  it('divide the operations: Open has every operation that decrypts, and Seal has the others', () => {
+  it('divide the operations: the function Open has every operation that decrypts, and the function Seal has the rest', () => {
     const [seal = [], open = []] = ['Seal', 'Open'].map(
       (name) => readConfig(environmentOf(example, name)).door.serves.operations,
     );
@@ -339,7 +339,7 @@ describe('the HTTP API', () => {
     });
   });
 
-  it('has a log group that outlives the stack, and so has every function', () => {
+  it('has a log group that outlives the stack, like the log group of each function', () => {
     for (const app of [example, flipped]) {
       const groups = ofType(app, 'AWS::Logs::LogGroup');
       expect(groups.map(([id]) => id).toSorted()).toEqual(

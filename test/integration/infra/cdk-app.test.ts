@@ -100,7 +100,7 @@ function writerIn(stack: ReturnType<typeof stackOf>): Role {
 
 // The first test loads the parts of the CDK, which is slow on a busy machine.
 describe('KeyfoldApi and KeyfoldQueue', { timeout: 60_000 }, () => {
-  it("divide a package's resources and outputs between their two stacks, without the deployment bucket", () => {
+  it("divide a package's resources and outputs between two stacks, and omit the deployment bucket", () => {
     const { nested } = synthesize(appOf().stack);
     const api = nested['keyfold/Api/Stack'];
     const queue = nested['keyfold/Queue/Stack'];

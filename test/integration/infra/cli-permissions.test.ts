@@ -221,7 +221,7 @@ describe('the permissions of the commands in docs/reference/cli.md', () => {
     }
   });
 
-  it('need only Decrypt on the key of the ciphertexts that reencrypt --from kms opens', async () => {
+  it('for reencrypt --from kms, include only Decrypt on the key of the old ciphertexts', async () => {
     reset();
     const sealing = ['--verb', 'seal', '--partition', 'tenant-1', '--from', 'kms', '--kms-region', WEST];
     const args = ['reencrypt', join(folder, 'ciphertexts'), ...sealing, '--dry-run', ...QUARANTINE()];
@@ -231,7 +231,7 @@ describe('the permissions of the commands in docs/reference/cli.md', () => {
     expect(new Set(others.map(({ action }) => action))).toEqual(new Set(['Decrypt']));
   });
 
-  it('need only Scan on the table that keys prove --against names', async () => {
+  it('for keys prove --against, include only Scan on the table that the option names', async () => {
     await removeProof();
     reset();
     const args = ['keys', 'prove', '--against', RESTORED, '--yes'];

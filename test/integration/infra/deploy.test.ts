@@ -772,7 +772,7 @@ describe('a failure in CloudFormation', () => {
     },
   );
 
-  it("never leads to a second table, because the script keeps the existing table's region first in the list", async () => {
+  it("never leads to a second table, because the script requires the existing table's region to stay first in regions", async () => {
     const outcome = await cli.deploy(
       ['table', '--yes'],
       {
@@ -835,7 +835,7 @@ describe('npm run deploy -- --yes', () => {
     );
   afterEach(() => rm(packageFolder({ prefix }, '.'), { recursive: true, force: true }));
 
-  it('deploys the app, and succeeds once every region can unwrap every System Key, including the new one', async () => {
+  it('deploys the app, and succeeds once every region can unwrap every System Key, old and new', async () => {
     const opened = invoked({ systemKeys: [{ ...key, regions: well }] });
     const outcome = await deploy(made, opened);
     expect(outcome.said).toContain('stand-in-app in us-west-2: done');
@@ -872,7 +872,7 @@ describe('npm run deploy -- --yes', () => {
     ]);
   });
 
-  it('runs the maintenance again if there was no System Key, because another region may have made one', async () => {
+  it('runs the maintenance again if its first run found no System Key, because another region may have made a key', async () => {
     const opened = invoked({ systemKeys: [{ ...key, regions: well }] });
     expect(await deploy(invoked({ systemKeys: [] }), opened)).toMatchObject({ code: 0 });
   });

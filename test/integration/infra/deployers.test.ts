@@ -50,7 +50,7 @@ describe('the deployment role', () => {
   );
 
   it.for(Object.entries(DEPLOYERS))(
-    'for %s can neither use the key nor grant others the use of it',
+    'for %s can neither use the key nor let others use the key',
     async ([, deployer]) => {
       for (const action of [
         'kms:Decrypt',

@@ -540,7 +540,7 @@ describe('deploy.yml', () => {
     });
   });
 
-  it('is not read if KEYFOLD_DEPLOY_FILE names another file, even one that does not exist', ({ onTestFinished }) => {
+  it('is not read if KEYFOLD_DEPLOY_FILE names another file, even if that file is missing', ({ onTestFinished }) => {
     const missing = join(folder, 'missing.yml');
     process.env['KEYFOLD_DEPLOY_FILE'] = missing;
     onTestFinished(() => {
@@ -558,7 +558,7 @@ function namesOf(arns: readonly string[]): (string | undefined)[] {
 it.for([
   ['none', []],
   ['standard', ['Queue']],
-] as const)('the roles that result from deploy.yml fit the queue kind "%s"', async ([kind, ofQueue]) => {
+] as const)('rolesLikely returns the roles of the functions for the queue kind "%s"', async ([kind, ofQueue]) => {
   const { encrypt, decrypt } = rolesLikely(await read({ queue: { kind } }));
   const encrypting = ['Api', 'Seal', 'Maintenance', ...ofQueue];
   expect(namesOf(encrypt)).toEqual([...encrypting, ...encrypting]);

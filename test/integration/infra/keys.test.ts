@@ -105,7 +105,7 @@ describe('the key stack', () => {
     });
   });
 
-  it('does not let IAM policies alone allow use of the key if the key policy names its users', () => {
+  it('does not let IAM policies alone allow use of the key if the key policy names the users of the key', () => {
     const named = keys({
       IamDecides: 'false',
       ViaServices: 'dynamodb.us-west-2.amazonaws.com',

@@ -134,7 +134,7 @@ const FORMS: readonly (readonly [option: Option, form: string, allowed: string])
 
 describe('an option of deploy.yml', () => {
   it.for(FORMS)(
-    'named %s, in the form %s, can have these characters for the question mark: %s',
+    'named %s, in the form %s, can have these characters in place of the question mark: %s',
     ([option, form, allowed]) => {
       expect(acceptedIn(form, (value) => accepts(option, value))).toBe(sorted(allowed));
     },
@@ -146,7 +146,7 @@ describe('an option of deploy.yml', () => {
   });
 
   it.for(FORMS.filter(([, form]) => form.startsWith('arn:')))(
-    'named %s, in the form %s, cannot be an ARN that lacks a part or has an account ID of other than twelve digits',
+    'named %s, in the form %s, cannot be an ARN that lacks a part or has an account ID that is not twelve digits',
     ([option, form, allowed]) => {
       const value = form.replace('?', allowed.charAt(0));
       const wrong = [

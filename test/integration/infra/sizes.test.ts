@@ -40,9 +40,9 @@ it('the policies of a role have at most 10,240 characters together', () => {
 });
 
 it.for([
-  ['whose use IAM decides', {}],
+  ['with access through IAM policies', {}],
   [
-    'whose users are named',
+    'with access only for named users',
     { IamDecides: 'false', EncryptingPrincipalArns: ARNS, DecryptingPrincipalArns: ARNS, GrantingPrincipalArns: ARNS },
   ],
 ] as const)('the policy of a key %s has at most 32 KiB', ([, parameters]) => {

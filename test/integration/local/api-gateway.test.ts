@@ -124,7 +124,7 @@ it.for([
   ['image/text/plain', 'hi', 'aGk=', true],
   ['text/plain', Buffer.from([255]), '/w==', true],
 ] as const)(
-  'the local gateway passes on a body of the type %s as text only if it is text',
+  'the local gateway passes on a body of the type %s as base64 unless both the type and the content are text',
   ([type, sent, body, isBase64Encoded]) => {
     const found = eventOf('POST', '/', Buffer.from(sent), { 'content-type': [type] });
     expect(found).toMatchObject({ body, isBase64Encoded, headers: { 'content-type': type } });
@@ -173,7 +173,7 @@ it('the local gateway accepts a content type with an empty parameter, and %40 fo
   expect((await send(BODY, type, { path: '/v1/partitions/a%40b.c/encrypt' })).status).toBe(200);
 });
 
-it('the local gateway reports no failure of its own if a client disconnects in the middle of a body', async () => {
+it('the local gateway logs a client that disconnects in the middle of a body, but prints no error', async () => {
   const printed = vi.spyOn(console, 'error').mockImplementation(() => {});
   const answered = Promise.withResolvers<AnsweredRequest>();
   const unused = {} as LocalFunction;
@@ -193,7 +193,7 @@ it('the local gateway responds to HEAD /v1/health without a body', async () => {
   expect([answer.status, answer.text]).toEqual([200, '']);
 });
 
-it('the local gateway names the allowed method if a request has the wrong one', async () => {
+it('the local gateway names the allowed method if a request has a method that is not allowed', async () => {
   const answer = await send(BODY, {}, { method: 'PUT' });
   expect([answer.status, answer.headers['allow']]).toEqual([405, 'POST']);
 });

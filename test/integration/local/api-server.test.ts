@@ -80,7 +80,7 @@ const JSON_TYPE = { 'content-type': 'application/json' };
 const KEPT = { connection: 'keep-alive', 'keep-alive': 'timeout=5' };
 
 describe('the server of npm start', () => {
-  it('ends the environment of each function for a cold start', async () => {
+  it('ends the environment of every function on POST /local/cold-start', async () => {
     expect(await post('/local/cold-start')).toEqual({ status: 204, headers: KEPT, body: '' });
     expect(calls).toEqual([
       ['api', 'recycle'],
@@ -98,7 +98,7 @@ describe('the server of npm start', () => {
     expect(answered).toEqual([line('POST /local/maintenance', '200')]);
   });
 
-  it("passes on a function's headers and decoded body, and reports the code of a problem", async () => {
+  it("responds with a function's headers and decoded body, and logs the error code in the body", async () => {
     results = { api: () => ({ statusCode: 201, headers: { etag: 'x' }, body: 'aGk=', isBase64Encoded: true }) };
     expect(await post('/bytes')).toEqual({ status: 201, headers: { etag: 'x', ...KEPT }, body: 'hi' });
     results = { api: () => ({}) };
@@ -136,7 +136,7 @@ describe('the server of npm start', () => {
     printed.mockRestore();
   });
 
-  it('does not report requests that the page has answered', async () => {
+  it('does not log requests that the local page handles', async () => {
     expect((await post('/page')).body).toBe('page');
     expect([answered, calls]).toEqual([[], []]);
   });

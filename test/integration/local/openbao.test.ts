@@ -125,7 +125,7 @@ it('npm start --kms vault sets up a transit key, and a token that allows the fun
   await expect(access(secrets)).rejects.toThrow('ENOENT');
 });
 
-it('a policy for a transit key allows nothing but its use', () => {
+it('a policy for a transit key allows only encryption and decryption with that key', () => {
   expect(transitPolicy('mine')).toBe(
     'path "transit/encrypt/mine" { capabilities = ["update"] }\npath "transit/decrypt/mine" { capabilities = ["update"] }',
   );

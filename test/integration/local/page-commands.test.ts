@@ -53,7 +53,7 @@ it.for([
   ]);
 });
 
-it('the page shows a command as a shell reads it', async () => {
+it('the page shows a command with the quotes that a shell needs', async () => {
   const { run } = recorder();
   expect(await rotate(run, { partition: "it's a" })).toMatchObject({
     command: String.raw`keyfold keys rotate --partition 'it'\''s a'`,
@@ -82,7 +82,7 @@ it.for([
   [erase, { partition: '-x', step: 'begin' }, ERASURE],
   [erase, { partition: 'x', step: 'none' }, ERASURE],
   [erase, { partition: 'x', step: 'begin', more: 1 }, ERASURE],
-] as const)('%o refuses the body %j, and runs nothing', async ([perform, body, message]) => {
+] as const)('%o refuses the body %j, and runs no command', async ([perform, body, message]) => {
   const { events, run } = recorder();
   await expect((async () => perform(run, body))()).rejects.toThrow(new RangeError(message));
   expect(events).toEqual([]);

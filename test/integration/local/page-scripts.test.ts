@@ -172,7 +172,7 @@ it('the views of the page equal their reviewed file', async () => {
   await expect(`${views.join('\n\n')}\n`).toMatchFileSnapshot('reviewed/page-views.txt');
 });
 
-it('the table of keys describes rows of each kind, also rows that cannot be read', async () => {
+it('the table of keys describes rows of each kind, even rows that cannot be read', async () => {
   const { keysView } = await import(join(FOLDER, 'keys-view.js'));
   const row = { id: '_SK_a', kind: 'system', created: 60, state: 'valid', parent: null, wraps: null, wrappedBy: null };
   const wraps = [{ region: 'us-west-2' }, { region: 'us-east-1' }];
@@ -261,7 +261,7 @@ it('the page collapses a list of more than eight calls', async () => {
   }
 });
 
-it('the chain of keys says what is unknown or broken, and names the transit key of OpenBao', async () => {
+it('the chain of keys on the page shows unknown keys, keys that do not work, and the transit key of OpenBao', async () => {
   const { chainView } = await import(join(FOLDER, 'chain-view.js'));
   const parent = { id: '_IK_b', created: 0 };
   const record = { parent, created: 60, data: { length: 29 } };
@@ -302,7 +302,7 @@ it('the chain of keys says what is unknown or broken, and names the transit key 
   );
 });
 
-it('the page asks before each command what the user wants', async () => {
+it('the page has a confirmation question for each command', async () => {
   const { OPERATIONS } = await import(join(FOLDER, 'operate.js'));
   const questions = Object.entries(OPERATIONS as Record<string, { question: (partition: string) => object }>);
   expect(Object.fromEntries(questions.map(([id, { question }]) => [id, question('p')]))).toEqual({
@@ -444,7 +444,7 @@ describe('the fields of a document on the page', () => {
     }
   });
 
-  it('may be missing or already encrypted if the user allows it', async () => {
+  it('may be missing or already encrypted if the user ticks the options for this', async () => {
     fill('document', '{"a":1}');
     fill('paths', '$.a\n$.none');
     expect(await press('Encrypt fields')).toMatch(/^Field not found/);
@@ -541,7 +541,7 @@ describe('the record on the page', () => {
     ['kf1.=', 'This record is not valid base64.'],
     ['{"Key":{}}', 'This JSON is not a Data Row Record.'],
     ['{', 'This is neither JSON nor a compact record.'],
-  ] as const)('is not explained if it is %s', ([record, fault]) => {
+  ] as const)('is not explained if the record is %s', ([record, fault]) => {
     fill('record', record);
     expect([textOf(byId('bytes')), textOf(byId('chain'))]).toEqual([fault, 'Encrypt something to see this.']);
   });
@@ -713,12 +713,12 @@ it.for([
   expect(scrolls).toBe(isScrolledTo ? 1 : 0);
 });
 
-it('the page throws the reason of the local world if it refuses a fault', async () => {
+it('the page throws an error with the reason if the server refuses a fault', async () => {
   const { setFault } = await import(join(FOLDER, 'api.js'));
   await expect(setFault('us-west-3', { kind: 'down' })).rejects.toThrow("Region 'us-west-3' has no key.");
 });
 
-it('the page says which regions hang while it waits', async () => {
+it('the page lists the regions that hang while the page waits for a response', async () => {
   await press('Encrypt');
   for (const [region, fault] of [
     ['us-west-2', '1'],

@@ -152,7 +152,7 @@ describe('the routes under /local/', () => {
     expect(await answerTo('GET', '/page/none.js', {})).toEqual({ status: 404, body: 'The file does not exist.\n' });
   });
 
-  it('respond with JSON that no browser stores, also if they have nothing to report', async () => {
+  it('respond with JSON that browsers do not cache, even if the result is empty', async () => {
     const answer = await fetch(`${world.url}/local/regions/us-east-1/fault`, { method: 'DELETE' });
     expect([answer.status, await answer.text()]).toEqual([200, '{}']);
     const headers = { 'content-type': 'application/json', 'cache-control': 'no-store' };
@@ -305,7 +305,7 @@ async function rowsOf(id: string): Promise<string[]> {
 }
 
 describe('the commands that the local page runs', () => {
-  it('revoke no key that the CLI refuses to revoke', async () => {
+  it('do not revoke a key if the CLI refuses the revocation', async () => {
     const absent = { id: '_IK_none_local_keyfold', created: 1 };
     expect(await run('/local/keys/revoke', absent)).toMatchObject({ exitCode: 1, printed: { outcome: 'absent' } });
     expect(await run('/local/keys/revoke', { ...absent, id: 'none' })).toMatchObject({
@@ -314,7 +314,7 @@ describe('the commands that the local page runs', () => {
     });
   });
 
-  it('rotate a key, revoke nothing, and leave old records readable', async () => {
+  it('rotate a key without revoking the old key, so that old records still decrypt', async () => {
     const { answer } = await send('encrypt', { plaintext: 'aGVsbG8=' });
     for (const [content, command, id] of [
       [{ partition: 'tenant-1' }, 'keyfold keys rotate --partition tenant-1', '_IK_tenant-1_local_keyfold'],

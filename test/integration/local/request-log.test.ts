@@ -4,7 +4,7 @@ import { text } from 'node:stream/consumers';
 import { expect, it, vi } from 'vitest';
 import { copyPlainLines, logRequest } from '../../../local/request-log.ts';
 
-it('the line of a request shows its time and its rounded duration, and no hidden character', () => {
+it('the log line of a request shows the time and the rounded duration, and escapes control characters', () => {
   const printed = vi.spyOn(console, 'log').mockImplementation(() => {});
   logRequest({ what: 'INVOKE a\u001b[31m', outcome: '404 It', ms: 12.6 });
   expect(printed.mock.calls).toEqual([
@@ -13,7 +13,7 @@ it('the line of a request shows its time and its rounded duration, and no hidden
   printed.mockRestore();
 });
 
-it("a function's output is copied without its lines in JSON", async () => {
+it("the copy of a function's output omits the lines that are JSON", async () => {
   const from = Readable.from(['{"level":"INFO"}\n(node:1) Warning\n', '{"_aws":1}\nlast']);
   const to = new PassThrough();
   copyPlainLines(from, to);

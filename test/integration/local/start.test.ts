@@ -124,7 +124,7 @@ it('a data folder cannot be a file, and cannot be inside a file', async () => {
     });
 });
 
-it('only the owner of a data folder can read it, and the folder can be taken again after its release', async () => {
+it('only the owner of a data folder can read it, and the folder can be used again after its release', async () => {
   const above = await mkdtemp(join(tmpdir(), 'keyfold-'));
   const folder = join(above, 'data');
   for (let i = 0; i < 2; i += 1) {

@@ -71,7 +71,7 @@ describe('docs/reference/local-world.md', () => {
     expect(listed.map((name) => name.charAt(0).toLowerCase() + name.slice(1))).toEqual(actions);
   });
 
-  it('lists the members of DynamoDB requests that dynalite does not check, and so ignores', () => {
+  it('lists the members of DynamoDB requests that dynalite neither checks nor uses', () => {
     const require = createRequire(import.meta.url);
     const inputs = dynamodb as unknown as Readonly<Record<string, readonly unknown[] | undefined>>;
     const ignored: [string, string[]][] = [];

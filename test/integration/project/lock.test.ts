@@ -61,7 +61,7 @@ describe('the lock file', () => {
     expect(manifest.allowScripts).toEqual(Object.fromEntries(names.map((name) => [name, false])));
   });
 
-  it('belongs to a package without pre and post scripts, because npm would skip them', () => {
+  it('belongs to a package without pre and post scripts, because npm would skip such scripts', () => {
     const names = Object.keys(manifest.scripts);
     const hooks = names.filter(
       (name) => /^(?:pre|post)/.test(name) || ['install', 'prepare', 'dependencies'].includes(name),
@@ -101,7 +101,7 @@ describe('the pinned Node version', () => {
     expect(process.versions.node).toBe(nodes[`node-${process.platform}-${process.arch}`] ?? process.versions.node);
   });
 
-  it('exits with the code of its script, and with 128 more than the number of the signal that ended it', async () => {
+  it('exits with the exit code of its script, or with 128 plus the signal number if a signal ended the script', async () => {
     for (const [script, code] of [
       ['process.exitCode = 7', 7],
       ["process.kill(process.pid, 'SIGKILL')", 137],

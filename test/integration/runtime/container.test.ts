@@ -54,7 +54,7 @@ afterEach(() => {
 const withKms = (): void => set({ KEYFOLD_KMS_KEYS: JSON.stringify({ 'us-west-2': WEST, 'us-east-1': EAST }) });
 const withStaticKey = (): void => set({ KEYFOLD_STATIC_MASTER_KEY_HEX: '00'.repeat(32) });
 
-describe('telemetry', () => {
+describe('a container with KMS and DynamoDB', () => {
   let dynamoDb: LocalDynamoDb;
   let kms: KmsEmulator;
 
@@ -71,7 +71,7 @@ describe('telemetry', () => {
     set(functionEnvironment({ kms: kms.endpoint, dynamoDb: dynamoDb.endpoint, keys: { 'us-west-2': aliasArn } }));
   });
 
-  it('receives the key, KMS and table events of a function that encrypts', async () => {
+  it('passes the key, KMS and table events of a function that encrypts to its telemetry', async () => {
     const { keyfold, telemetry, now } = await buildApi();
     const told = toldTo(telemetry);
     const { key } = await keyfold.session('p').encrypt(Buffer.from('x'));
@@ -81,7 +81,7 @@ describe('telemetry', () => {
     expect(now).toBe(Date.now);
   });
 
-  it('receives the key, KMS and table events of a re-encryption worker, even where settings require a context', async () => {
+  it('passes the key, KMS and table events of a re-encryption worker to its telemetry, even if settings require a context', async () => {
     set({ KEYFOLD_SERVICE: 'reencrypted', KEYFOLD_REQUIRE_CONTEXT: 'always' });
     const { keyfold, naming, telemetry, now } = await buildReencrypt();
     const told = toldTo(telemetry as Telemetry);
@@ -92,7 +92,7 @@ describe('telemetry', () => {
     expect(now).toBe(Date.now);
   });
 
-  it('opens no record of a key row without a proof for a worker whose settings require proofs', async () => {
+  it('makes a re-encryption worker refuse records whose key rows have no proof if the settings require proofs', async () => {
     set({ KEYFOLD_SERVICE: 'proven', KEYFOLD_KEY_ROW_PROOFS: 'require' });
     const record = await (await buildReencrypt()).keyfold.session('p').encrypt(Buffer.from('x'));
     const { id, created } = record.key.parent;
@@ -105,7 +105,7 @@ describe('telemetry', () => {
     expect(await codeOf(keyfold.session('p').decrypt(record))).toBe('KeyRowUnreadable');
   });
 
-  it('receives the key, KMS and table events of maintenance', async () => {
+  it('passes the key, KMS and table events of maintenance to its telemetry', async () => {
     set({ KEYFOLD_SERVICE: 'maintained' });
     const { maintenance, telemetry } = await buildMaintenance();
     const told = toldTo(telemetry as MaintenanceTelemetry);
@@ -229,7 +229,7 @@ describe('a function', () => {
     expect(config.serves.operations).toEqual(['encrypt-fields']);
   });
 
-  it('for a queue sends its results to the host of the queue URL if this host is not of AWS', async () => {
+  it('for a queue sends its results to the host of the queue URL if that host does not belong to AWS', async () => {
     const stub = await startStub({ status: 200, body: '{"Successful":[{"Id":"0"}]}' });
     withStaticKey();
     const outputUrl = `${stub.url}/111122223333/out`;
@@ -241,7 +241,7 @@ describe('a function', () => {
     expect(stub.requests.map(({ body }) => JSON.parse(body) as object)).toMatchObject([{ QueueUrl: outputUrl }]);
   });
 
-  it('seals without a context only if the settings allow it', async () => {
+  it('does not seal without a context if the settings require a context', async () => {
     withStaticKey();
     set({ KEYFOLD_REQUIRE_CONTEXT: 'always' });
     const { keyfold } = await buildApi();
@@ -255,7 +255,7 @@ describe('a function', () => {
     await expect(buildQueue()).rejects.toThrow('KEYFOLD_OUTPUT_QUEUE_URL');
   });
 
-  it('for maintenance does not start with a static master key, because System Keys then have no wraps to renew', async () => {
+  it('for maintenance does not start with a static master key, because System Keys under that key have no wraps to renew', async () => {
     withStaticKey();
     await expect(buildMaintenance()).rejects.toThrow('a static master key has no wraps to maintain');
   });

@@ -97,7 +97,7 @@ describe('the inspection for keyfold doctor', () => {
     ['no primary key', [NO_KEY], { hasPrimaryKey: false }],
     ['a primary key in another order', [NO_KEY, `${CHANGE} ADD PRIMARY KEY (created, id)`], {}],
     [
-      'one more column in the key',
+      'an additional column in the primary key',
       [NO_KEY, `${CHANGE} ADD PRIMARY KEY (id, created, key_record)`],
       { hasPrimaryKey: false },
     ],
@@ -114,7 +114,7 @@ describe('the inspection for keyfold doctor', () => {
       [NO_KEY, "CREATE UNIQUE INDEX ON encryption_key (id, created) WHERE id <> 'a'"],
       { hasPrimaryKey: false },
     ],
-    ['created of the type DATE', [`${CHANGE} ALTER created TYPE DATE`], { isTooNarrow: true }],
+    ['the column created with the type DATE', [`${CHANGE} ALTER created TYPE DATE`], { isTooNarrow: true }],
     ['key_record with 999 characters', [`${CHANGE} ALTER key_record TYPE VARCHAR(999)`], { isTooNarrow: true }],
     ['key_record with 999 padded characters', [`${CHANGE} ALTER key_record TYPE CHAR(999)`], { isTooNarrow: true }],
     ['key_record with 1000 characters', [`${CHANGE} ALTER key_record TYPE VARCHAR(1000)`], {}],

@@ -63,7 +63,7 @@ describe('the HSM settings', () => {
     );
   });
 
-  it('allow no setting of AWS KMS, of a static master key or of failover', () => {
+  it('must not include a setting of AWS KMS, of a static master key or of failover', () => {
     const idle = { ...SETTINGS_OF_OTHER_KMS, KEYFOLD_ON_KEY_REFUSED: 'fail' };
     expect(faultsOf(() => configOf(idle))).toEqual(
       Object.keys(idle).map((name) => `${name} has no meaning with KEYFOLD_KMS=pkcs11`),

@@ -47,7 +47,7 @@ describe('readQueueConfig', () => {
     expect(faultsOf({ KEYFOLD_OUTPUT_QUEUE_URL: url })).toEqual([]);
   });
 
-  it('requires no region of the process, and accepts fields for each operation on fields', () => {
+  it('does not require AWS_REGION, and accepts KEYFOLD_FIELDS with encrypt-fields or decrypt-fields', () => {
     expect(
       faultsOf({
         AWS_REGION: undefined,
@@ -59,7 +59,7 @@ describe('readQueueConfig', () => {
     expect(faultsOf({ KEYFOLD_FIELDS: '["$.a"]' })).toEqual([]);
   });
 
-  it('requires no operation on fields if no fields are set', () => {
+  it('accepts KEYFOLD_OPERATIONS without an operation on fields if KEYFOLD_FIELDS is not set', () => {
     expect(faultsOf({ KEYFOLD_OPERATIONS: 'encrypt,decrypt' })).toEqual([]);
   });
 
@@ -217,7 +217,7 @@ describe('areQueuesOfAws', () => {
     [false, VPC, QUEUES],
     [false, QUEUES, VPC],
     [false, 'http://127.0.0.1:8083/111122223333', 'http://127.0.0.1:8083/111122223333'],
-  ] as const)('returns %s for %s and %s', ([expected, outputs, deadLetters]) => {
+  ] as const)('returns %s for the output queue %s and the dead-letter queue %s', ([expected, outputs, deadLetters]) => {
     const { queue } = readQueueConfig({
       ...minimal,
       KEYFOLD_OUTPUT_QUEUE_URL: `${outputs}/out`,

@@ -52,7 +52,7 @@ const CALLS: readonly (readonly [string, (credentials: Credentials) => () => Pro
     },
   ],
   [
-    'AWS KMS',
+    'the AWS KMS adapter',
     (credentials) => {
       const kms = new RegionalKms({
         region: 'us-west-2',
@@ -66,7 +66,7 @@ const CALLS: readonly (readonly [string, (credentials: Credentials) => () => Pro
     },
   ],
   [
-    'DynamoDB',
+    'the DynamoDB adapter',
     (credentials) => {
       const metastore = new DynamoDbMetastore({ region: 'us-west-2', endpoint: stub.url, credentials });
       const first = AbortSignal.timeout(100);
@@ -79,7 +79,7 @@ const CALLS: readonly (readonly [string, (credentials: Credentials) => () => Pro
 ];
 
 it.for(CALLS)(
-  'for %s, a credential provider whose call never ends is called again after ten seconds',
+  '%s calls the credential provider again after ten seconds if the first call does not end',
   async ([, open]) => {
     const provider = vi.fn<() => Promise<Identity>>(() => Promise.resolve(IDENTITY));
     const called = Promise.withResolvers<void>();

@@ -25,26 +25,26 @@ function after(passed: { wallMs: number; monotonicMs: number; userMs?: number; s
   return detector.wasFrozen();
 }
 
-it('a process that was idle for 100 ms was frozen', () => {
+it('a process that was idle for 100 ms counts as frozen', () => {
   expect(after({ wallMs: 99, monotonicMs: 99 })).toBe(false);
   expect(after({ wallMs: 100, monotonicMs: 100 })).toBe(true);
   expect(after({ wallMs: 99, monotonicMs: 99 })).toBe(false);
 });
 
-it('a suspended machine, whose monotonic clock stood still, was frozen', () => {
+it('a process counts as frozen after a suspension of the machine, during which the monotonic clock stood still', () => {
   expect(after({ wallMs: 60_000, monotonicMs: 0 })).toBe(true);
 });
 
-it('a process whose wall clock was set back during the freeze was frozen', () => {
+it('a process counts as frozen even if the wall clock was set back during the freeze', () => {
   expect(after({ wallMs: -60_000, monotonicMs: 100 })).toBe(true);
 });
 
-it.for(['userMs', 'systemMs'] as const)('time that the thread spent as %s is not idle', (worked) => {
+it.for(['userMs', 'systemMs'] as const)('CPU time of the thread (%s) does not count as idle time', (worked) => {
   expect(after({ wallMs: 1099, monotonicMs: 1099, [worked]: 1000 })).toBe(false);
   expect(after({ wallMs: 1100, monotonicMs: 1100, [worked]: 1000 })).toBe(true);
 });
 
-it('in an older Node, the CPU time of the whole process counts', () => {
+it('without threadCpuUsage (older Node versions), the CPU time of the whole process does not count as idle time', () => {
   vi.spyOn(process, 'cpuUsage').mockImplementation(() => ({ user: shown.user, system: shown.system }));
   Object.assign(process, { threadCpuUsage: undefined });
   detector = new FreezeDetector();

@@ -35,13 +35,13 @@ describe('an SQS message', () => {
 
 describe('an SQS queue', () => {
   it.for([
-    ['has', `${HOST}/111122223333/keyfold-input`],
-    ['has', 'http://127.0.0.1:9324/111122223333/keyfold-input'],
-    ['does not have', `${HOST}/111122223333/keyfold-output`],
-    ['does not have', `${HOST}/999922223333/keyfold-input`],
-    ['does not have', `${HOST}/111122223333/keyfold-input/x`],
-  ] as const)('%s the URL %s', ([has, url]) => {
-    expect(isSameQueue(ARN, url)).toBe(has === 'has');
+    ['can have', `${HOST}/111122223333/keyfold-input`],
+    ['can have', 'http://127.0.0.1:9324/111122223333/keyfold-input'],
+    ['cannot have', `${HOST}/111122223333/keyfold-output`],
+    ['cannot have', `${HOST}/999922223333/keyfold-input`],
+    ['cannot have', `${HOST}/111122223333/keyfold-input/x`],
+  ] as const)('named keyfold-input %s the URL %s', ([can, url]) => {
+    expect(isSameQueue(ARN, url)).toBe(can === 'can have');
   });
 
   it.for([

@@ -160,7 +160,7 @@ function hurryTimers(): void {
 describe('SqsQueues', () => {
   afterEach(() => vi.restoreAllMocks());
 
-  it('gives a connection one second, a response five seconds or one after a freeze, and a call three attempts', async () => {
+  it('waits 1 s for a connection and 5 s for a response (1 s after a freeze), and makes three attempts per call', async () => {
     vi.mocked(keptConnections).mockClear();
     answer = (call) => taken(call);
     const sending = vi.spyOn(SQSClient.prototype, 'send');
@@ -206,7 +206,7 @@ describe('SqsQueues', () => {
   });
 });
 
-it('SqsQueues makes as many retries after an outage as it did before', async () => {
+it('SqsQueues makes as many retries after an outage as before the outage', async () => {
   const queues = new SqsQueues();
   const url = `${endpoint}/111122223333/out`;
   answer = () => 'hang up';
