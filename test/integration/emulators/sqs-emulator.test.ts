@@ -1023,7 +1023,7 @@ it.for(['//', '*', '//elsewhere.example/?Action=x', 'http://127.0.0.1/?Action=x'
   },
 );
 
-it('the SQS emulator passes the action and the queue of each call to the callback of the program that started it', async () => {
+it('the SQS emulator passes the action and the queue of each call to the callback onCall', async () => {
   const calls: string[] = [];
   const told = await startSqsEmulator({ onCall: (action, name) => calls.push(`${action} ${name}`) });
   const asked = new SQSClient({ endpoint: told.endpoint, region: 'us-west-2', maxAttempts: 1 });

@@ -167,7 +167,7 @@ describe('the functions of the app', () => {
     expect(new Set(arns)).toEqual(new Set([aliasOf('us-west-2'), aliasOf('us-east-1')]));
   });
 
-  it('are all in the package, which creates no roles', () => {
+  it('are all in the package, but their roles are not', () => {
     expect(
       ofType(example, 'AWS::Lambda::Function')
         .map(([id]) => id)

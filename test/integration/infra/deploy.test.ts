@@ -949,7 +949,7 @@ describe('npm run deploy -- --yes', () => {
     expect(args.filter((arg) => /another|PROFILE/i.test(arg))).toEqual([]);
   });
 
-  it('passes no session token to osls if the verified credentials have none', async () => {
+  it('passes no session token to osls if the verified credentials lack a session token', async () => {
     const outcome = await cli.deploy(
       ['app', '--yes'],
       {

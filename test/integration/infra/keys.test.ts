@@ -384,7 +384,7 @@ describe('the alarms of the key stack', () => {
     });
   });
 
-  it("may publish to the stack's topic, both through EventBridge and from CloudWatch", () => {
+  it("may publish to the stack's topic, from EventBridge and from CloudWatch", () => {
     const { Properties } = keys().resources['AlarmTopicPolicy'] ?? {};
     expect(Properties?.['Topics']).toEqual(['AlarmTopic']);
     expect(Properties?.['PolicyDocument']).toHaveProperty('Statement', [

@@ -60,7 +60,7 @@ describe('npm start without options', () => {
     await rm(folder, { recursive: true });
   });
 
-  it('the curl commands in the output of npm start encrypt, and decrypt even while a region is down', async () => {
+  it('the curl commands that npm start prints can encrypt, and can decrypt even while a region is down', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'keyfold-'));
     const { greeting } = world;
     expect(await paste(commandOf(greeting, 1), folder)).toMatch(/^\{"record":\{"Key":/);

@@ -267,7 +267,7 @@ describe('a function', () => {
   });
 });
 
-it('a worker reads and quarantines the rows that its event names, in the region and at the endpoint of the key table', async () => {
+it('a re-encryption worker reads and quarantines the rows that its event names, in the region and at the endpoint of the key table', async () => {
   const stub = await startStub(({ headers }) => {
     const [, call] = String(headers['x-amz-target']).split('.');
     const Table = { TableArn: 'arn', KeySchema: [{ AttributeName: 'id' }] };
