@@ -182,7 +182,7 @@ describe('an attacker who can write records', () => {
     expect(String(await balanceOf('alice').decrypt(alice))).toBe('10');
   });
 
-  it('can bring back an older record unless its context has a version', async () => {
+  it('can replace a record by its previous version unless the context contains a version number', async () => {
     const older = await balanceOf('alice', '1').encrypt(Buffer.from('1000'));
     expect(String(await balanceOf('alice', '1').decrypt(older))).toBe('1000');
     expect(await codeOf(balanceOf('alice', '2').decrypt(older))).toBe('RecordUnreadable');

@@ -87,7 +87,7 @@ describe('KMS emulator: keys', () => {
     expect(await nameOf(kms.send(new CancelKeyDeletionCommand({ KeyId: keyArn })))).toBe('KMSInvalidStateException');
   });
 
-  it('a caller from another account can use a key only by its ARN, and cannot manage it', async () => {
+  it('a caller from another account can use a key only by its ARN, and cannot manage the key', async () => {
     const stranger = client(REGION, '999999999999');
     expect(await nameOf(stranger.send(encrypt(Buffer.from('x'), keyArn.replace(/.*\//, ''))))).toBe(
       'NotFoundException',
@@ -486,7 +486,7 @@ describe('KMS emulator: keys', () => {
     expect(await nameOf(kms.send(encrypt(Buffer.from('x'), 'alias/n1')))).toBe('NotFoundException');
   });
 
-  it('the data file keeps keys across a restart, and only its owner can read it', async () => {
+  it('the data file keeps keys across a restart, and only the owner of the file can read it', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'keyfold-'));
     const dataFile = join(folder, 'kms.json');
     const first = await startKmsEmulator({ dataFile });

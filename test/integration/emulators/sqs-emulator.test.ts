@@ -834,7 +834,7 @@ describe('SQS emulator: messages', () => {
     vi.useRealTimers();
   });
 
-  it('ReceiveMessage returns one message unless the request allows more', async () => {
+  it('ReceiveMessage returns one message unless the request allows more messages', async () => {
     const QueueUrl = queue();
     for (let sent = 0; sent < 3; sent += 1) await send(QueueUrl);
     expect((await client.send(new ReceiveMessageCommand({ QueueUrl }))).Messages).toHaveLength(1);

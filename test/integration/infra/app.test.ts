@@ -198,7 +198,7 @@ describe('the functions of the app', () => {
     },
   );
 
-  it('have only their own build folders in their zips', () => {
+  it('have zips, each with only the build folder of the function', () => {
     const folders = Object.entries(example.zips).map(([zip, names]) => [
       zip,
       [...new Set(names.map((name) => name.slice(0, name.lastIndexOf('/'))))],
@@ -505,7 +505,7 @@ describe('the alarms of the app', () => {
     });
   });
 
-  it('also notify when the problem is over, unless they count failures', () => {
+  it('also notify when the problem is over, except the alarms that count failures', () => {
     const told = ofType(example, 'AWS::CloudWatch::Alarm').filter(([, { Properties }]) => 'OKActions' in Properties);
     expect(told.map(([id]) => id)).toEqual([
       'MaintenanceMissingAlarm',
@@ -567,7 +567,7 @@ describe('the alarms of the app', () => {
     expect(own).toMatchObject({ Threshold: FLIPPED.queue.oldestMessageSeconds, Statistic: 'Maximum' });
   });
 
-  it('fire before the output queue drops results because no consumer reads them', () => {
+  it('fire before the output queue drops results that no consumer reads', () => {
     const days = [example, flipped].map((app) => app.resources['OutputAgingAlarm']?.Properties['Threshold'] / 86_400);
     expect(days).toEqual([7, 1]);
   });

@@ -311,7 +311,7 @@ describe('the change set', () => {
   });
 
   it.for(["The submitted information didn't contain changes.", 'No updates are to be performed.'])(
-    'is deleted without an error if it fails with "%s"',
+    'is deleted without an error if its creation fails with "%s"',
     async (StatusReason) => {
       const outcome = await cli.deploy(['table'], {
         ...stackIn('CREATE_COMPLETE'),
@@ -353,7 +353,7 @@ describe('the change set', () => {
   });
 
   it.for(['AWS::KMS::Key', 'AWS::KMS::Alias', 'AWS::DynamoDB::GlobalTable'])(
-    'may add an %s, or change one without replacing it',
+    'may add an %s, or change a resource of that type without replacing the resource',
     async (type) => {
       const set = changes(['Add', type, 'True'], ['Modify', type, 'False']);
       const outcome = await cli.deploy(['keys', '--yes'], { ...stackIn('CREATE_COMPLETE'), ...set });
@@ -610,7 +610,7 @@ describe('deploy table with replicas', () => {
     },
   );
 
-  it('plans replicas and policies in one update without --yes', async () => {
+  it('without --yes, plans replicas and policies in one update', async () => {
     const outcome = await cli.deploy(['table'], { ...ABSENT, ...changes() }, { regions });
     expect(parametersOf(outcome)).toMatchObject([policies]);
   });
@@ -1323,7 +1323,7 @@ describe('a deploy script', () => {
     expect(outcome.code).toBe(0);
   });
 
-  it('refuses to use deploy.example.yml as it is', async () => {
+  it('refuses to use deploy.example.yml without changes', async () => {
     const outcome = await cli.run(['keys', '--yes'], {}, EXAMPLE);
     expect(outcome).toMatchObject({ code: 1, calls: [] });
     expect(outcome.said).toBe(

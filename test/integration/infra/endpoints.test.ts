@@ -77,7 +77,7 @@ it('each endpoint for a service in another region names that region', () => {
   ]);
 });
 
-it('the endpoints stack has no endpoint for SQS or another region unless a parameter asks for one', () => {
+it('the endpoints stack has no endpoint for SQS or another region unless a parameter requests such an endpoint', () => {
   const { OtherKmsRegion1: _, HasQueue: __, ...least } = PARAMETERS;
   const types = Object.entries(render('endpoints', 'us-west-2', least).resources)
     .filter(([, { Type }]) => Type === 'AWS::EC2::VPCEndpoint')

@@ -132,7 +132,7 @@ describe('the key stack', () => {
     ]);
   });
 
-  it('encrypts its topic with a customer managed key if a parameter names one', () => {
+  it('encrypts its topic with a customer managed key if a parameter names such a key', () => {
     const TopicKeyArn = `arn:aws:kms:${REGION}:${ACCOUNT}:key/1`;
     expect(keys({ TopicKeyArn }).resources['AlarmTopic']?.Properties).toMatchObject({ KmsMasterKeyId: TopicKeyArn });
     expect(keys().resources['AlarmTopic']?.Properties).not.toMatchObject({ KmsMasterKeyId: expect.anything() });

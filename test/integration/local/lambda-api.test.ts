@@ -251,7 +251,7 @@ describe("Lambda's Invoke API in the local world", () => {
     });
   });
 
-  it('refuses every other action of Lambda, and names its path', async () => {
+  it('refuses every action of Lambda except Invoke, and names the path of the action', async () => {
     const about = { FunctionName: 'keyfold-seal' };
     await expect(lambda.send(new GetFunctionCommand(about))).rejects.toMatchObject({
       name: 'UnknownOperationException',

@@ -57,7 +57,7 @@ it("a function has only its own environment variables, returns null if it has no
   await plain.recycle();
 });
 
-it('recycle makes events in the old environment fail, but not events in the new one', async () => {
+it('recycle makes events in the old environment fail, but not events in the new environment', async () => {
   const echo = new LocalFunction(ECHO, {});
   expect(await echo.invoke('warm', 1000)).toBe('warm');
   const recycled = echo.recycle();
@@ -68,7 +68,7 @@ it('recycle makes events in the old environment fail, but not events in the new 
   expect(outcome).toBe('Error: The execution environment has ended.');
 });
 
-it('an environment that ends by itself fails its events, and the next event starts a new one', async () => {
+it('an environment that ends by itself fails its events, and the next event starts a new environment', async () => {
   const echo = new LocalFunction(ECHO, {});
   const outcomes = ['never', 'exit'].map((event) => echo.invoke(event, 1000).catch(String));
   expect(await Promise.all(outcomes)).toEqual(Array(2).fill('Error: The execution environment has ended.'));

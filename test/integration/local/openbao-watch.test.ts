@@ -59,7 +59,7 @@ it('the watching proxy closes the connection if OpenBao is not running or stops 
   await vi.waitFor(() => expect(calls).toEqual([callOf('down'), callOf('down')]));
 });
 
-it('the watching proxy reports a call that the client aborts, and also aborts it at OpenBao', async () => {
+it('the watching proxy reports a call that the client aborts, and aborts the call at OpenBao', async () => {
   const asked = Promise.withResolvers<void>();
   const gone = Promise.withResolvers<void>();
   const { url, calls } = await start((_, response) => {

@@ -200,7 +200,7 @@ describe('the routes under /local/', () => {
 });
 
 describe('the call journal on the local page', () => {
-  it('shows the calls of a first encrypt, and none for a warm encrypt', async () => {
+  it('shows the calls of a first encrypt, and no calls for a warm encrypt', async () => {
     const first = await send('encrypt', { plaintext: 'aGVsbG8=' });
     expect(first.calls.filter((call) => call.startsWith('KMS')).toSorted()).toEqual([
       'KMS us-east-1 Encrypt ok',
@@ -216,7 +216,7 @@ describe('the call journal on the local page', () => {
     expect((await send('decrypt', first.answer)).calls).toEqual([]);
   });
 
-  it('shows that a cold decrypt tries the failing region and then the next', async () => {
+  it('shows that a cold decrypt tries the failing region and then the next region', async () => {
     const { answer } = await send('encrypt', { plaintext: 'aGVsbG8=' });
     const fault = `${world.url}/local/regions/us-west-2/fault`;
     expect((await fetch(fault, { method: 'PUT', body: '{"kind":"down"}' })).status).toBe(200);

@@ -43,7 +43,7 @@ describe('readOperatorConfig', () => {
     });
   });
 
-  it('refuses an unknown or removed setting even if all others are valid', () => {
+  it('refuses an unknown or removed setting even if all other settings are valid', () => {
     expect(() => readOperatorConfig({ KEYFOLD_TABEL: 'x' }, {})).toThrow(/\n- KEYFOLD_TABEL is not a setting$/);
     expect(() => readOperatorConfig({ KEYFOLD_MAX_SYSTEM_KEYS: '9' }, {})).toThrow(
       /\n- KEYFOLD_MAX_SYSTEM_KEYS is no longer a setting, .*: delete it$/,

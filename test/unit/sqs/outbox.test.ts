@@ -77,7 +77,7 @@ describe('Outbox', () => {
     expect(bodiesOf(queues.calls)).toEqual([['a', 'b', 'c'], ['b'], ['b']]);
   });
 
-  it('rejects a message after five transient faults, or at once after a permanent one', async () => {
+  it('rejects a message after five transient faults, or at once after a permanent fault', async () => {
     const queues = new FakeQueues();
     queues.faultOf = (_, { body }) => ({ errorName: body, isTransient: body === 'InternalError' });
     const failed = await sendAll(queues, [message('InternalError'), message('AccessDenied')]);
