@@ -239,9 +239,9 @@ const UNFIT: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * After these errors, the connection is unusable, although the SQLSTATEs of the errors do not show this. The server has
- * ended the connection, has forgotten the connection's prepared statements, or is read-only. If the server is read-only
- * after a failover, a new connection leads to the new primary server.
+ * After these errors, the connection is unusable, although the SQLSTATE does not say so. The server closes the
+ * connection, no longer knows its prepared statements, or is read-only. If the server became read-only in a failover, a
+ * new connection reaches the new primary server.
  */
 const GONE: ReadonlySet<string> = new Set([
   'ER_CLIENT_INTERACTION_TIMEOUT',
