@@ -261,7 +261,8 @@ export class AwsKms implements KeyManagementService, WrapRenewer {
 }
 
 /**
- * Returns the caller's client of each region. Returns undefined if the caller gave no clients.
+ * Returns a function that returns the caller's client for a region. That function returns undefined if the caller gave
+ * no clients.
  * @throws TypeError if the caller combines clients with settings of Keyfold's own clients, or if a client is not a
  * KMSClient
  */

@@ -237,7 +237,7 @@ describe('deploy:keys', () => {
     ['EncryptPolicy', 'allow-encrypt-keyfold'],
     ['DecryptPolicy', 'allow-decrypt-keyfold'],
     ['CryptoPolicy', 'allow-crypto-keyfold'],
-  ])('makes the managed policy %s of the template in the first region', async ([logicalId = '', name = '']) => {
+  ])('creates the managed policy that the template calls %s, in the first region', async ([logicalId = '', name = '']) => {
     expect(await managedPolicy(name)).toEqual(expected(stacks[0] as Stack)[logicalId]?.['PolicyDocument']);
   });
 

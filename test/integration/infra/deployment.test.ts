@@ -93,7 +93,7 @@ describe('a number in deploy.yml', () => {
   });
 });
 
-describe('an option in deploy.yml', () => {
+describe('the options of deploy.yml', () => {
   it.for([
     ['account', 'twelve digits', '111122223333'],
     ['classification', 'a word of 40 letters', 'c'.repeat(40)],
@@ -145,7 +145,7 @@ describe('an option in deploy.yml', () => {
     ...[30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653].map(
       (days) => ['logRetentionDays', days, days] as const,
     ),
-  ] as const)('named %s accepts %s', async ([option, , value]) => {
+  ] as const)('"%s" accepts %s', async ([option, , value]) => {
     const levels = option.endsWith('LogLevel') ? { logFormat: 'json' } : {};
     expect(await faultsOf({ ...levels, [option]: value })).toEqual([]);
   });

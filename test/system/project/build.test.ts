@@ -186,8 +186,8 @@ async function closureOf(entry: string): Promise<string[]> {
 }
 
 /**
- * The packages whose code is in a folder of dist/. The source maps of a handler name them, and so do the comments in
- * the other bundles.
+ * The packages whose code is in a folder of dist/. For a handler, this function reads their names from its source map,
+ * and for other bundles, from the comments in the bundles.
  */
 async function packagesOf(shipped: string): Promise<string[]> {
   const maps = join(dist, 'maps', basename(shipped));

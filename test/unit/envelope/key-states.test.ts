@@ -85,8 +85,8 @@ async function inState(state: string): Promise<SessionFactory> {
     await process.session('tenant').decrypt(record);
   }
   if (skCache === 'v') await process.session('other').encrypt(Buffer.from('x'));
-  // Let the System Key's short maximum age pass. The key is then no longer in the cache, or the next decrypt reads it
-  // again.
+  // Let the System Key's short maximum age pass. If the case needs a revoked key in the cache, the next decrypt reads
+  // the key again. Otherwise the key is no longer in the cache.
   world.clock.advance(2 * MINUTE_MS);
   if (skCache === 'r') {
     place(sk(), 'r');

@@ -41,12 +41,12 @@ describe('a KMS envelope', () => {
   it.for([
     ['null', null],
     ['a string', 'x'],
-    ['a region of another type', { ...written, region: 5 }],
+    ['a region that is not a string', { ...written, region: 5 }],
     ['no ARN', { ...written, arn: undefined }],
     ['a wrap that is not base64', { ...written, encryptedKek: 'not base64' }],
     ['an ARN that is too long for KMS', { ...written, arn: 'a'.repeat(2049) }],
     ['a wrap that is too long for KMS', { ...written, encryptedKek: Buffer.alloc(6145).toString('base64') }],
-  ] as const)('is decoded without an entry that is broken (%s)', ([, broken]) => {
+  ] as const)('loses a broken entry when it is decoded, and keeps the others (%s)', ([, broken]) => {
     expect(decode({ encryptedKey: 'c2VhbGVk', kmsKeks: [broken, written] })).toEqual(envelope);
   });
 

@@ -7,8 +7,8 @@ const check = (...[options, paths]: [Parameters<typeof checkRun>[0], string[]?])
 
 it.for<[string, Parameters<typeof check>]>([
   ['an invalid partition', [{ partition: '' }]],
-  ['a context without entries', [{ context: {} }]],
-  ['a context without entries from the row', [{ contextFrom: {} }]],
+  ['an empty context', [{ context: {} }]],
+  ['an empty contextFrom', [{ contextFrom: {} }]],
   ['a context with an empty name', [{ context: { a: 'b' }, contextFrom: { '': 'field' } }]],
   ['a JSONPath with a mistake', [{}, ['$.a', 'b']]],
 ])('checkRun refuses %s', ([, options]) => {
