@@ -233,7 +233,7 @@ describe('a request that waits for a key', () => {
     expect(signals.map((signal) => signal.aborted)).toEqual([true, false]);
   });
 
-  it('aborts a load that is reading the System Key if no other request waits', async () => {
+  it('at its deadline, aborts a load that is reading the System Key if no other request waits for the load', async () => {
     await world.process().session('p').encrypt(PAYLOAD);
     const session = world.process().session('p');
     const { release, signals } = hold('Get SK');
