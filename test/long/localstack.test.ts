@@ -237,9 +237,12 @@ describe('deploy:keys', () => {
     ['EncryptPolicy', 'allow-encrypt-keyfold'],
     ['DecryptPolicy', 'allow-decrypt-keyfold'],
     ['CryptoPolicy', 'allow-crypto-keyfold'],
-  ])('creates the managed policy that the template calls %s, in the first region', async ([logicalId = '', name = '']) => {
-    expect(await managedPolicy(name)).toEqual(expected(stacks[0] as Stack)[logicalId]?.['PolicyDocument']);
-  });
+  ])(
+    'creates the managed policy that the template calls %s, in the first region',
+    async ([logicalId = '', name = '']) => {
+      expect(await managedPolicy(name)).toEqual(expected(stacks[0] as Stack)[logicalId]?.['PolicyDocument']);
+    },
+  );
 
   it('makes a rule that sends the events of the KMS key to the alarm topic', async () => {
     const ids = await physicalIds('keyfold-keys', WEST);
