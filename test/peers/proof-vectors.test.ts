@@ -25,7 +25,7 @@ it('a program in Python computes every vector', async () => {
   expect(await checked(VECTORS)).toEqual({ ok: true, stdout: `${groups.flat().length} vectors agree, 0 differ\n` });
 });
 
-/** Changes to the vectors. Each entry has the name of the change, a text of the vectors, and the text that replaces it. */
+/** Changes to the vectors. Each entry has the name of the change, the text to replace, and the replacement. */
 const CHANGES = [
   ['a row ID', '"id": "42"', '"id": "43"'],
   ['a version', '"version": ""', '"version": "0"'],

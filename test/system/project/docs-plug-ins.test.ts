@@ -79,7 +79,7 @@ describe('docs/how-to/use-vault.md', () => {
     await Promise.all([vault.stop(), dynamoDb.close()]);
   });
 
-  it('names exactly the Vault settings that exist', async () => {
+  it('names exactly the existing settings for Vault', async () => {
     const text = await readFile(join(root, 'docs', 'how-to', 'use-vault.md'), 'utf8');
     const named = [...text.matchAll(/^\| `KEYFOLD_(\w+)`/gm)].map(([, name = '']) => name);
     expect(named).toEqual(expect.arrayContaining([...Object.keys(VAULT_ENTRIES), 'KMS']));
