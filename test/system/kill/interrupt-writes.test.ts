@@ -168,10 +168,17 @@ describe('a signal that comes before the last audit line', { timeout: 120_000 },
       by: () => Promise.race([firstLineRead.promise, setTimeout(1000)]),
     });
     const env = { ...process.env, ...world.operator.settings(), ...world.settings, AWS_REGION: 'us-west-2' };
-    const child = spawn(process.execPath, [MAIN, ...args, ...AUDIT], { env, cwd: folder, stdio: 'ignore' });
+    const child = spawn(process.execPath, [MAIN, ...args, ...AUDIT], { env, cwd: folder });
     const ended = once(child, 'close');
+    let printed = '';
+    for (const stream of [child.stdout, child.stderr])
+      stream.on('data', (chunk: Buffer) => (printed += chunk.toString()));
     // After the command has ended, its last line may still be in the pipe.
-    const lateEnd = ended.then(async (end) => setTimeout(2000, String(end)));
+    const lateEnd = ended.then(async (end) => {
+      await setTimeout(2000);
+      throw new Error(`The command ended with ${String(end)} before its audit line was read: ${printed}`);
+    });
+    lateEnd.catch(() => {});
     const next = (): Promise<string> => Promise.race([readFile(audit, 'utf8'), lateEnd]);
     let said = '';
     while (!said.includes('"attempting"')) said += await next();
