@@ -3,7 +3,7 @@ import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { InvokeCommand, LambdaClient } from '@aws-sdk/client-lambda';
-import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { takeDataFolder } from '../../../local/data-folder.ts';
 import { close, freePort, listen } from '../../../emulators/listen.ts';
 import { readStartOptions } from '../../../local/start-options.ts';
@@ -14,20 +14,6 @@ import {
   stopLocalProcess,
   type LocalProcess,
 } from '../../support/local-process.ts';
-
-let running: LocalProcess[] = [];
-
-afterEach(async () => {
-  await Promise.all(running.map(stopLocalProcess));
-  running = [];
-});
-
-/** Starts a local world, which `afterEach` stops. */
-async function start(...args: string[]): Promise<LocalProcess> {
-  const world = await startLocalProcess(...args);
-  running.push(world);
-  return world;
-}
 
 describe('npm start without options', () => {
   let world: LocalProcess;
@@ -180,12 +166,15 @@ it('npm start -- --help prints only the options', async () => {
   printed.mockRestore();
 });
 
-it('npm start uses the given ports, and a free port if a given port is in use, and shows its addresses and commands to try', async () => {
+it('npm start uses the given ports, and a free port if a given port is in use, and shows its addresses and commands to try', async ({
+  onTestFinished,
+}) => {
   const taken = createServer();
   const port = await listen(taken, 0);
   const ports = await Promise.all(Array.from({ length: 3 }, freePort));
   const options = ['--kms-port', '--dynamodb-port', '--sqs-port'].flatMap((name, i) => [name, String(ports[i])]);
-  const world = await start('--port', String(port), ...options);
+  const world = await startLocalProcess('--port', String(port), ...options);
+  onTestFinished(() => stopLocalProcess(world));
   const [kms, dynamoDb, sqs] = ports.map((one) => `http://127.0.0.1:${one}`);
   const { url: api } = world;
   const curl = `curl -s -H 'content-type: application/json' ${api}/v1/partitions/tenant-1`;
@@ -217,7 +206,6 @@ it('npm start uses the given ports, and a free port if a given port is in use, a
     '',
     '',
   ]);
-  expect(world.greeting).toMatch(/API +http:\/\/127\.0\.0\.1:\d+/);
   expect(world.greeting).not.toContain(`127.0.0.1:${port}/`);
   await close(taken);
 });
