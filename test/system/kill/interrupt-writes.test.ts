@@ -1,7 +1,7 @@
 /** Tests what a command that writes key rows says and leaves behind if a signal or a lost audit line stops it. */
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, open, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
@@ -167,6 +167,9 @@ describe('a signal that comes before the last audit line', { timeout: 120_000 },
       kind: 'overtaken',
       by: () => Promise.race([firstLineRead.promise, setTimeout(1000)]),
     });
+    // The command opens the pipe once to check it, and again for its first line. If this process closed the pipe in
+    // between, the write could fail. So keep both ends open until that line is read.
+    const pipe = await open(audit, 'r+');
     const env = { ...process.env, ...world.operator.settings(), ...world.settings, AWS_REGION: 'us-west-2' };
     const child = spawn(process.execPath, [MAIN, ...args, ...AUDIT], { env, cwd: folder });
     const ended = once(child, 'close');
@@ -179,9 +182,9 @@ describe('a signal that comes before the last audit line', { timeout: 120_000 },
       throw new Error(`The command ended with ${String(end)} before its audit line was read: ${printed}`);
     });
     lateEnd.catch(() => {});
-    const next = (): Promise<string> => Promise.race([readFile(audit, 'utf8'), lateEnd]);
-    let said = '';
-    while (!said.includes('"attempting"')) said += await next();
+    const { buffer, bytesRead } = await Promise.race([pipe.read(), lateEnd]);
+    expect(buffer.toString('utf8', 0, bytesRead)).toContain('"outcome":"attempting"');
+    await pipe.close();
     firstLineRead.resolve();
     world.proxy.faultOf = faultOf;
     // The command waits before it writes the last line, because it cannot open the pipe until a process reads from it.
@@ -189,7 +192,7 @@ describe('a signal that comes before the last audit line', { timeout: 120_000 },
     for (let calls = -1; calls < world.proxy.calls.length; await setTimeout(1000)) calls = world.proxy.calls.length;
     child.kill('SIGINT');
     await setTimeout(200);
-    expect(await next()).toContain(`"outcome":"${outcome}"`);
+    expect(await Promise.race([readFile(audit, 'utf8'), lateEnd])).toContain(`"outcome":"${outcome}"`);
     expect(await ended).toEqual([null, 'SIGINT']);
   });
 });
