@@ -1,4 +1,4 @@
-import type { IncomingMessage } from 'node:http';
+import type { IncomingMessage, RequestListener } from 'node:http';
 
 /** Reads the whole body of a request. Undefined if the body is larger than `maxBytes`. */
 export async function readBody(request: IncomingMessage, maxBytes: number): Promise<Buffer | undefined> {
@@ -21,4 +21,16 @@ export function isFromThisMachine({ headers }: IncomingMessage): boolean {
   const host = headers.host ?? '';
   if (!/^(?:127\.0\.0\.1|localhost)(?::\d+)?$/.test(host)) return false;
   return headers.origin === undefined || headers.origin === `http://${host}`;
+}
+
+/**
+ * Makes a request handler that refuses requests that are not {@link isFromThisMachine}. Browsers send some requests to
+ * other sites without asking first, such as a form, so a web page could otherwise change what an emulator holds.
+ */
+export function onlyFromThisMachine(answer: RequestListener): RequestListener {
+  return (request, response) => {
+    if (isFromThisMachine(request)) return answer(request, response);
+    response.writeHead(403, { 'content-type': 'application/json', connection: 'close' });
+    response.end('{"error":"Only requests from this machine may use the emulator."}');
+  };
 }

@@ -1,3 +1,4 @@
+import type { RequestListener } from 'node:http';
 import {
   CreateTableCommand,
   DynamoDBClient,
@@ -7,6 +8,7 @@ import {
 import dynalite from 'dynalite';
 import type { JournalCall } from './call-journal.ts';
 import { watchDynamoDb } from './dynamodb-watch.ts';
+import { onlyFromThisMachine } from '../emulators/http-body.ts';
 import { close, listen } from '../emulators/listen.ts';
 
 /** A running DynamoDB emulator. */
@@ -28,6 +30,9 @@ export async function startDynamoDb(
   onCall?: (call: JournalCall) => void,
 ): Promise<LocalDynamoDb> {
   const server = dynalite({ createTableMs: 0, ...(dataFolder === undefined ? {} : { path: dataFolder }) });
+  // dynalite would let the web pages of every site read and change the tables.
+  const [answer] = server.listeners('request') as RequestListener[];
+  server.removeAllListeners('request').on('request', onlyFromThisMachine(answer as RequestListener));
   if (onCall !== undefined) watchDynamoDb(server, onCall);
   const endpoint = `http://127.0.0.1:${await listen(server, port)}`;
   await createKeyTable(endpoint, tableName);

@@ -1,4 +1,5 @@
 import { createServer } from 'node:http';
+import { onlyFromThisMachine } from '../http-body.ts';
 import { close, listen } from '../listen.ts';
 import { answerControl, describeRegions, isControl, requireRegion, type RegionView } from './control.ts';
 import { parseFault, type FaultInput } from './faults.ts';
@@ -47,10 +48,12 @@ const ROTATION_DAYS = 365;
 export async function startKmsEmulator(options: KmsEmulatorOptions = {}): Promise<KmsEmulator> {
   const store = new KeyStore(options.dataFile);
   const regions = new Regions(options.onCall);
-  const server = createServer((request, response) => {
-    const answer = isControl(request) ? answerControl : answerKms;
-    answer(store, regions, request, response).catch(() => response.destroy());
-  });
+  const server = createServer(
+    onlyFromThisMachine((request, response) => {
+      const answer = isControl(request) ? answerControl : answerKms;
+      answer(store, regions, request, response).catch(() => response.destroy());
+    }),
+  );
   const port = await listen(server, options.port ?? 0);
   return {
     endpoint: `http://127.0.0.1:${port}`,

@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import { randomUUID } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import { readBody } from '../http-body.ts';
+import { onlyFromThisMachine, readBody } from '../http-body.ts';
 import { close, listen } from '../listen.ts';
 import { ACTIONS } from './actions.ts';
 import { Input } from './input.ts';
@@ -48,9 +48,11 @@ const XML = 'text/xml';
  */
 export async function startSqsEmulator({ port = 0, onCall }: Options = {}): Promise<SqsEmulator> {
   const store = new QueueStore();
-  const server = createServer((request, response) => {
-    answer(store, request, response, onCall).catch(() => response.destroy());
-  });
+  const server = createServer(
+    onlyFromThisMachine((request, response) => {
+      answer(store, request, response, onCall).catch(() => response.destroy());
+    }),
+  );
   store.endpoint = `http://127.0.0.1:${await listen(server, port)}`;
   return {
     endpoint: store.endpoint,

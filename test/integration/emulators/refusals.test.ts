@@ -1,7 +1,9 @@
 /** Compares the complete error responses of the emulators with those in reviewed/. */
+import { request } from 'node:http';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { startKmsEmulator, type KmsEmulator } from '../../../emulators/kms/kms-emulator.ts';
 import { startSqsEmulator, type SqsEmulator } from '../../../emulators/sqs/sqs-emulator.ts';
+import { startDynamoDb } from '../../../local/dynamodb.ts';
 
 let sqs: SqsEmulator;
 let kms: KmsEmulator;
@@ -224,6 +226,43 @@ it('the KMS emulator responds to an invalid request of the control API with the 
     [400, { error: 'The body is not JSON.' }],
     [400, { error: 'Invalid fault: ms: Invalid value: Expected >=0 but received -1' }],
     [400, { error: `Invalid fault: kind: Invalid type: Expected ${kinds} but received undefined` }],
-    [403, { error: 'Only requests from this machine may control the emulator.' }],
+    [403, { error: 'Only requests from this machine may use the emulator.' }],
   ]);
+});
+
+it("the emulators refuse requests from another site's web page, and change nothing", async () => {
+  const { endpoint: dynamoDb, close: closeDynamoDb } = await startDynamoDb('EncryptionKey', 0);
+  const signed = {
+    authorization:
+      'AWS4-HMAC-SHA256 Credential=a/20260101/us-west-2/dynamodb/aws4_request, SignedHeaders=host, Signature=a',
+  };
+  const dated = { ...signed, 'x-amz-date': '20260101T000000Z', 'content-type': 'application/x-amz-json-1.0' };
+  const deletesTable = { ...dated, 'x-amz-target': 'DynamoDB_20120810.DeleteTable' };
+  // A browser sends this form to any server without asking it first.
+  const form = { 'content-type': 'application/x-www-form-urlencoded' };
+  const calls: [url: string, headers: Record<string, string>, body: string][] = [
+    [sqs.endpoint + QueueUrl, form, 'Action=SendMessage&MessageBody=x'],
+    [kms.endpoint, { ...signed, 'x-amz-target': 'TrentService.ListKeys' }, '{}'],
+    [dynamoDb, deletesTable, '{"TableName":"EncryptionKey"}'],
+  ];
+  for (const [url, headers, body] of calls) {
+    for (const from of [{ origin: 'https://elsewhere.example' }, { host: 'elsewhere.example' }]) {
+      const { promise: status, resolve, reject } = Promise.withResolvers<unknown>();
+      const sent = request(url, { method: 'POST', headers: { ...headers, ...from } }, (answer) => {
+        resolve([answer.resume().statusCode, answer.headers['access-control-allow-origin']]);
+      });
+      sent.once('error', reject).end(body);
+      expect(await status).toEqual([403, undefined]);
+    }
+  }
+  const received = await fetch(sqs.endpoint + QueueUrl, {
+    method: 'POST',
+    headers: form,
+    body: 'Action=ReceiveMessage',
+  });
+  expect(await received.json()).toEqual({});
+  const tables = { ...dated, 'x-amz-target': 'DynamoDB_20120810.ListTables' };
+  const listed = await fetch(dynamoDb, { method: 'POST', headers: tables, body: '{}' });
+  expect(await listed.json()).toEqual({ TableNames: ['EncryptionKey'] });
+  await closeDynamoDb();
 });
