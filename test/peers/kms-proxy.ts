@@ -62,9 +62,11 @@ async function makeCertificate(keyStore: string, certificate: string, regions: r
   await run('keytool', ['-exportcert', '-rfc', '-file', certificate, ...store]);
 }
 
+/** Forwards a request. The emulator refuses a `Host` other than its own. */
 function forward(endpoint: string, incoming: IncomingMessage, outgoing: ServerResponse): void {
   const { method, headers, url } = incoming;
-  const onward = httpRequest(new URL(url ?? '/', endpoint), { method, headers }, (answer) => {
+  const { host } = new URL(endpoint);
+  const onward = httpRequest(new URL(url ?? '/', endpoint), { method, headers: { ...headers, host } }, (answer) => {
     outgoing.writeHead(answer.statusCode ?? 502, answer.headers);
     answer.pipe(outgoing);
   });

@@ -246,7 +246,11 @@ it("the emulators refuse requests from another site's web page, and change nothi
     [dynamoDb, deletesTable, '{"TableName":"EncryptionKey"}'],
   ];
   for (const [url, headers, body] of calls) {
-    for (const from of [{ origin: 'https://elsewhere.example' }, { host: 'elsewhere.example' }]) {
+    for (const from of [
+      { origin: 'https://elsewhere.example' },
+      { host: 'elsewhere.example' },
+      { 'sec-fetch-site': 'cross-site' },
+    ]) {
       const { promise: status, resolve, reject } = Promise.withResolvers<unknown>();
       const sent = request(url, { method: 'POST', headers: { ...headers, ...from } }, (answer) => {
         resolve([answer.resume().statusCode, answer.headers['access-control-allow-origin']]);

@@ -31,7 +31,8 @@ const hosts = new Set();
 https.request = ({ agent, port, ...options }, listener) => {
   hosts.add(options.host);
   const isTable = options.host.startsWith('dynamodb');
-  return http.request({ ...options, host: '127.0.0.1', port: isTable ? ${table.port} : 1 }, listener);
+  const headers = { ...options.headers, host: '127.0.0.1' };
+  return http.request({ ...options, headers, host: '127.0.0.1', port: isTable ? ${table.port} : 1 }, listener);
 };
 syncBuiltinESMExports();
 const { handler: inner } = await import(${JSON.stringify(bundle)});
