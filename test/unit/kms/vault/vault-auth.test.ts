@@ -130,6 +130,11 @@ describe('the login', () => {
     ['ECONNRESET', { code: 'ECONNRESET' }],
     ['ThrottlingException', { name: 'ThrottlingException' }],
     ['the status 503', { $metadata: { httpStatusCode: 503 } }],
+    ['no connection for fetch', { cause: { code: 'UND_ERR_CONNECT_TIMEOUT' } }],
+    ['a connection that fetch found closed', { cause: { code: 'UND_ERR_SOCKET' } }],
+    ['no headers for fetch', { cause: { cause: { code: 'UND_ERR_HEADERS_TIMEOUT' } } }],
+    ['no body for fetch', { code: 'UND_ERR_BODY_TIMEOUT' }],
+    ['no file descriptor', { code: 'EMFILE' }],
   ] as const)("by AWS fails with KmsUnavailable if the caller's function fails temporarily (%s)", async ([, about]) => {
     const fault = Object.assign(new Error('hush-hush'), about);
     const credentials = (): Promise<never> => Promise.reject(fault);
