@@ -1,4 +1,4 @@
-import { fieldPathFaults } from '../operations/field-path-faults.ts';
+import { fieldPathFaults, leastValues } from '../operations/field-path-faults.ts';
 import { isOnFields, type OperationName } from '../operations/operation-name.ts';
 import { isFifoQueue } from '../sqs/message.ts';
 import { configOf, type AppConfig, type Environment, type FunctionKms, type AnyKmsReader } from './app-config.ts';
@@ -45,6 +45,7 @@ export function readQueueConfig(
   const settings = checkedSettings(environment, QUEUE_URLS, reader, (read, areValid) => [
     ...(areValid(QUEUE_URLS) ? [...queueFaults(read), ...regionFaults(read, environment)] : []),
     ...(areValid(['FIELDS']) ? fieldPathFaults(read.FIELDS ?? []).map((fault) => `${PREFIX}FIELDS${fault}`) : []),
+    ...(areValid(['FIELDS', 'MAX_ITEMS']) ? tooManyFieldsFaults(read) : []),
     ...(areValid(['FIELDS', 'OPERATIONS']) ? uselessFieldsFaults(read) : []),
   ]);
   const { door, ...config } = configOf(settings, environment, reader);
@@ -59,6 +60,12 @@ export function readQueueConfig(
       longestRetryDelaySeconds: settings.LONGEST_RETRY_DELAY_SECONDS,
     },
   };
+}
+
+/** Finds fields that select more values than one document may have. */
+function tooManyFieldsFaults({ FIELDS: fields = [], MAX_ITEMS: maxItems }: Settings): string[] {
+  if (fieldPathFaults(fields).length > 0 || leastValues(fields) <= maxItems) return [];
+  return [`${PREFIX}FIELDS selects more values than ${PREFIX}MAX_ITEMS allows in a document`];
 }
 
 /** Finds fields that no message can use, because the function does not serve operations on fields. */

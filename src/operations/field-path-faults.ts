@@ -23,6 +23,20 @@ export function fieldPathFaults(paths: readonly string[]): string[] {
   return faults.length > 0 ? faults : [...faultsOfEach(parsed), ...faultsOfPairs(parsed)];
 }
 
+/**
+ * A lower bound for the number of values that paths without faults select in a document that satisfies them. It counts
+ * the paths that select at most one value. A negative index is not counted, because another path may select that item.
+ */
+export function leastValues(paths: readonly string[]): number {
+  return paths.filter((path) => parseJsonPath(path).every(isOfOneValue)).length;
+}
+
+function isOfOneValue({ descends, selectors }: Segment): boolean {
+  const [only, ...more] = selectors;
+  if (descends || more.length > 0) return false;
+  return only?.kind === 'name' || (only?.kind === 'index' && only.index >= 0);
+}
+
 function faultsOfEach(paths: readonly Segment[][]): string[] {
   return paths.flatMap((path, i) => {
     const isTooDeep = path.length > REQUEST_BOUNDS.depth;

@@ -63,6 +63,11 @@ describe('readQueueConfig', () => {
     expect(faultsOf({ KEYFOLD_OPERATIONS: 'encrypt,decrypt' })).toEqual([]);
   });
 
+  it.for(['["$.a","$.b"]', '["$.a[0]","$.a[1]","$.a[-1]"]', '["$.a","$.b","$.*"]', '["$.a","$.b","$..a"]'])(
+    'accepts KEYFOLD_FIELDS=%s if KEYFOLD_MAX_ITEMS is 2, because a document may have only two such values',
+    (KEYFOLD_FIELDS) => expect(faultsOf({ KEYFOLD_FIELDS, KEYFOLD_MAX_ITEMS: '2' })).toEqual([]),
+  );
+
   it('reads every setting', () => {
     const config = readQueueConfig({
       ...minimal,
@@ -157,6 +162,10 @@ describe('readQueueConfig', () => {
       { KEYFOLD_FIELDS: JSON.stringify(Array.from({ length: 101 }, (_, i) => `$.f${i}`)) },
     ],
     ['KEYFOLD_FIELDS[1] selects only values inside those of [0]', { KEYFOLD_FIELDS: '["$.a", "$.a.b"]' }],
+    [
+      'KEYFOLD_FIELDS selects more values than KEYFOLD_MAX_ITEMS allows in a document',
+      { KEYFOLD_FIELDS: '["$.a", "$.b[0]", "$.c"]', KEYFOLD_MAX_ITEMS: '2' },
+    ],
   ] as const)('reports the error "%s"', ([fault, changes]) => {
     expect(faultsOf(changes)).toEqual([fault]);
   });
