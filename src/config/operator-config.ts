@@ -4,7 +4,7 @@ import { invalidConfiguration } from '../errors.ts';
 import type { ServiceNames } from '../records/ids.ts';
 import type { DynamoDbMetastoreOptions } from '../metastore/dynamodb-options.ts';
 import { kmsOf, metastoreOf, policyOf, type Environment, type KmsConfig } from './app-config.ts';
-import { PREFIX, settingFaults, settingsOf, tableFaults } from './read-config.ts';
+import { endpointRegionFaults, PREFIX, settingFaults, settingsOf, tableFaults } from './read-config.ts';
 import { settingsSchema, type Settings } from './settings.ts';
 import { pkcs11Reader } from './pkcs11-config.ts';
 import { vaultReader } from './vault-config.ts';
@@ -46,7 +46,7 @@ export function readOperatorConfig(environment: Environment, overrides: Override
   const { issues, output, success } = v.safeParse(operatorSchema, own);
   const faults = [
     ...settingFaults(own, operatorSchema.entries, issues),
-    ...(success ? tableFaults(output, environment) : []),
+    ...(success ? [...tableFaults(output, environment), ...endpointRegionFaults(output, environment)] : []),
   ];
   if (!success || faults.length > 0) throw invalidConfiguration(faults);
   const { SERVICE: service, PRODUCT: product } = output;

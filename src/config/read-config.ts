@@ -2,9 +2,9 @@ import * as v from 'valibot';
 import { invalidConfiguration } from '../errors.ts';
 import { isPartition, isPossibleKeyId, KeyNaming, nameFaults } from '../records/ids.ts';
 import { failoverFaults } from '../kms/failover-policy.ts';
-import { awsPartitionFaults, keyFaults } from '../kms/key-arn.ts';
+import { awsPartitionFaults, keyFaults, parseKmsArn } from '../kms/key-arn.ts';
 import { staticKmsFaults } from '../kms/static-kms.ts';
-import { regionOfTable } from '../metastore/table-name.ts';
+import { isOfOtherRegion, regionOfTable } from '../metastore/table-name.ts';
 import {
   configOf,
   awsOrStaticKmsOf,
@@ -88,6 +88,8 @@ export function checkedSettings(
       : []),
     ...(areValid(['REGION_SUFFIX', 'DYNAMODB_REGION']) ? replicaFaults(settings, environment) : []),
     ...(areValid(['TABLE', 'DYNAMODB_REGION']) ? tableFaults(settings, environment) : []),
+    ...(areValid(['DYNAMODB_REGION', 'DYNAMODB_ENDPOINT']) ? endpointRegionFaults(settings, environment) : []),
+    ...(areValid(['KMS_KEYS', 'DYNAMODB_REGION']) ? awsPartitionsFaults(settings, environment) : []),
     ...(areValid(['SERVICE', 'PRODUCT', 'REGION_SUFFIX', 'PARTITIONS']) ? partitionFaults(settings) : []),
     ...(areValid(['AUTH', ...CLAIM_SETTINGS, ...GRANT_SETTINGS]) ? authFaults(settings, environment) : []),
     ...faultsOf(settings, areValid),
@@ -172,6 +174,28 @@ export function tableFaults(
   if (region !== undefined && region !== tableRegion)
     return [`${PREFIX}TABLE is in another region than the DynamoDB client`];
   return awsPartitionFaults(table, tableRegion).map((fault) => `${PREFIX}TABLE ${fault}`);
+}
+
+/** Checks that the endpoint is in the table's region. */
+export function endpointRegionFaults(
+  { DYNAMODB_ENDPOINT: endpoint, DYNAMODB_REGION }: Pick<Settings, 'DYNAMODB_ENDPOINT' | 'DYNAMODB_REGION'>,
+  environment: Environment,
+): string[] {
+  const region = DYNAMODB_REGION ?? environment['AWS_REGION'];
+  if (endpoint === undefined || region === undefined || !isOfOtherRegion(endpoint, region)) return [];
+  return [`${PREFIX}DYNAMODB_ENDPOINT is in another region than the DynamoDB client`];
+}
+
+/** Checks that the KMS keys and the table are in one AWS partition. An emulator of DynamoDB may be in any region. */
+function awsPartitionsFaults(settings: Settings, environment: Environment): string[] {
+  const region = settings.DYNAMODB_REGION ?? environment['AWS_REGION'];
+  const [key] = Object.values(settings.KMS_KEYS ?? {});
+  const arn = parseKmsArn(key ?? '');
+  if (settings.DYNAMODB_ENDPOINT !== undefined || region === undefined || key === undefined || arn === undefined)
+    return [];
+  // A key whose ARN contradicts itself is another fault.
+  if (awsPartitionFaults(key, arn.region).length > 0 || awsPartitionFaults(key, region).length === 0) return [];
+  return ['the KMS keys and the key table are in different AWS partitions: credentials work in only one'];
 }
 
 /** Finds partitions in the settings for which no request could succeed, because their key ID would be too long. */

@@ -9,7 +9,7 @@ import { errorNameOf, invalidConfiguration, KeyfoldError } from '../errors.ts';
 import type { KeyRow } from '../maintenance/key-table.ts';
 import type { DynamoDbMetastoreOptions } from './dynamodb-options.ts';
 import { isRegionName } from '../records/ids.ts';
-import { isTableName, NO_TABLE_NAME, regionOfTable } from './table-name.ts';
+import { isOfOtherRegion, isTableName, NO_TABLE_NAME, regionOfTable } from './table-name.ts';
 import { keyOfItem, readKeyItem, type KeyItem } from './dynamodb-item.ts';
 
 /** The options that configure Keyfold's own client. They cannot be combined with a caller's client. */
@@ -58,6 +58,9 @@ export function dynamoDbClient(options: DynamoDbMetastoreOptions): { tableName: 
       ? []
       : ['tableName is in another region']),
     ...endpointFaults(endpoint).map((fault) => `endpoint ${fault}`),
+    ...(endpoint !== undefined && region !== undefined && isOfOtherRegion(endpoint, region)
+      ? ['endpoint is in another region']
+      : []),
   ];
   if (faults.length > 0) throw invalidConfiguration(faults);
   const client = new DynamoDBClient({

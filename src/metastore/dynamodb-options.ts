@@ -1,6 +1,6 @@
 import { CREDENTIALS, sdkClient, type Credentials, type SdkClient } from '../connections/sdk-client.ts';
 import { NUMBER, optional, STRING, type Types } from '../input/checks.ts';
-import { tableIn } from './table-name.ts';
+import { isOfOtherRegion, tableIn } from './table-name.ts';
 
 /** The key table, and the client that reaches it. */
 export interface DynamoDbMetastoreOptions {
@@ -41,8 +41,15 @@ export const DYNAMODB_OPTIONS: Types<DynamoDbMetastoreOptions> = {
 
 /**
  * The key table's replica in another region. If the options name the table by an ARN, the result has the replica's ARN.
+ * An endpoint of AWS in one region does not serve another region, so the result then has none.
  */
 export function replicaIn(region: string, options: DynamoDbMetastoreOptions): DynamoDbMetastoreOptions {
+  const { endpoint, ...others } = options;
   const { tableName } = options;
-  return { ...options, region, ...(tableName !== undefined && { tableName: tableIn(region, tableName) }) };
+  return {
+    ...others,
+    region,
+    ...(tableName !== undefined && { tableName: tableIn(region, tableName) }),
+    ...(endpoint !== undefined && !isOfOtherRegion(endpoint, region) && { endpoint }),
+  };
 }

@@ -58,6 +58,13 @@ describe('readOperatorConfig', () => {
     expect(readOperatorConfig({ AWS_REGION: 'us-east-1' }, { TABLE: table }).metastore).toEqual({ tableName: table });
   });
 
+  it("refuses an endpoint of DynamoDB in a region other than the command's", () => {
+    const environment = { KEYFOLD_DYNAMODB_ENDPOINT: 'https://dynamodb.us-east-1.amazonaws.com' };
+    const fault = 'KEYFOLD_DYNAMODB_ENDPOINT is in another region than the DynamoDB client';
+    expect(() => readOperatorConfig(environment, { DYNAMODB_REGION: 'us-west-2' })).toThrow(fault);
+    expect(() => readOperatorConfig({ ...environment, AWS_REGION: 'us-east-1' }, {})).not.toThrow();
+  });
+
   it('lists all errors at once, without the values of the settings', () => {
     const environment = { KEYFOLD_REVOKE_CHECK_INTERVAL_MS: 'CANARY', KEYFOLD_REVOKE_CHECK_INTERVAL: 'CANARY' };
     expect(() => readOperatorConfig(environment, { DYNAMODB_ENDPOINT: 'CANARY' })).toThrow(

@@ -426,6 +426,23 @@ describe('readConfig', () => {
       'KEYFOLD_TABLE is in another region than the DynamoDB client',
       { KEYFOLD_TABLE: 'arn:aws:dynamodb:eu-west-1:111122223333:table/EncryptionKey' },
     ],
+    ...[
+      'dynamodb.eu-west-1.amazonaws.com',
+      'dynamodb-fips.us-east-1.amazonaws.com',
+      'dynamodb.eu-west-1.api.aws',
+      '111122223333.ddb.eu-west-1.amazonaws.com',
+      'vpce-0a1b-c2d3.dynamodb.eu-west-1.vpce.amazonaws.com',
+    ].map(
+      (host) =>
+        [
+          'KEYFOLD_DYNAMODB_ENDPOINT is in another region than the DynamoDB client',
+          { KEYFOLD_DYNAMODB_ENDPOINT: `https://${host}` },
+        ] as const,
+    ),
+    [
+      'the KMS keys and the key table are in different AWS partitions: credentials work in only one',
+      { KEYFOLD_DYNAMODB_REGION: 'cn-north-1' },
+    ],
     [
       'the KMS keys are in several AWS partitions (aws, aws-cn): credentials work in only one',
       {
@@ -479,6 +496,10 @@ describe('readConfig', () => {
   it.for([
     ["a table's ARN", { KEYFOLD_TABLE: 'arn:aws:dynamodb:us-west-2:111122223333:table/Keys' }],
     ['the endpoint of a VPC', { KEYFOLD_DYNAMODB_ENDPOINT: 'https://vpce-1.dynamodb.us-west-2.vpce.amazonaws.com' }],
+    [
+      'an emulator of a table in another AWS partition',
+      { KEYFOLD_DYNAMODB_REGION: 'cn-north-1', KEYFOLD_DYNAMODB_ENDPOINT: 'http://127.0.0.1:8000' },
+    ],
     ['prefixes of partitions', { KEYFOLD_PARTITIONS: 'tenant-*, *' }],
     [
       'a URL as the name of a claim',
@@ -490,6 +511,8 @@ describe('readConfig', () => {
       {
         KEYFOLD_TABLE: 'arn:aws-us-gov:dynamodb:us-gov-west-1:111122223333:table/Keys',
         KEYFOLD_DYNAMODB_REGION: 'us-gov-west-1',
+        KEYFOLD_KMS_KEYS: '{"us-gov-west-1":"arn:aws-us-gov:kms:us-gov-west-1:111122223333:alias/x"}',
+        AWS_REGION: 'us-gov-west-1',
       },
     ],
     ['a table name of three characters', { KEYFOLD_TABLE: 'a.b' }],

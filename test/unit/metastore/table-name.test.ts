@@ -1,4 +1,5 @@
 import { expect, it } from 'vitest';
+import { replicaIn } from '../../../src/metastore/dynamodb-options.ts';
 import { isTableName, mayBeSameTable, nameOfTable, regionOfTable, tableIn } from '../../../src/metastore/table-name.ts';
 
 const ARN = 'arn:aws:dynamodb:us-west-2:111122223333:table/Keys';
@@ -20,6 +21,14 @@ it('regionOfTable and nameOfTable read the region and the name from an ARN, but 
   expect([regionOfTable('Keys'), nameOfTable('Keys')]).toEqual([undefined, 'Keys']);
   expect(tableIn('eu-west-1', ARN)).toBe(ARN.replace('us-west-2', 'eu-west-1'));
   expect(tableIn('eu-west-1', 'Keys')).toBe('Keys');
+});
+
+it.for([
+  ['drops a VPC endpoint of the first region', 'https://vpce-1.dynamodb.us-west-2.vpce.amazonaws.com', {}],
+  ['keeps the endpoint of an emulator', 'http://127.0.0.1:8000', { endpoint: 'http://127.0.0.1:8000' }],
+] as const)('replicaIn %s for the replica in another region', ([, endpoint, kept]) => {
+  const replica = replicaIn('us-east-1', { tableName: ARN, region: 'us-west-2', endpoint });
+  expect(replica).toStrictEqual({ tableName: tableIn('us-east-1', ARN), region: 'us-east-1', ...kept });
 });
 
 it.for([
