@@ -1,6 +1,7 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { FailoverDependencies } from '../../../src/kms/failover.ts';
 import { Pkcs11Kms, type Pkcs11KmsOptions } from '../../../src/kms/pkcs11/index.ts';
 
 /** The folder in which Node finds the fake `pkcs11js`. */
@@ -15,6 +16,8 @@ export interface TokenState {
   readonly tokens: readonly string[];
   readonly pin: string;
   readonly mechanisms: readonly number[];
+  /** The flags of a mechanism, if they are not those of a mechanism that Keyfold can use. */
+  readonly flags?: Readonly<Record<number, number>>;
   readonly keys: readonly { readonly label: string; readonly extractable?: boolean; readonly bits?: number }[];
   readonly faults?: Readonly<Record<string, string | number>>;
   /** The token ends all sessions when this number changes. */
@@ -23,6 +26,8 @@ export interface TokenState {
   readonly ignoresNonce?: boolean;
   /** The error code that the token returns for bytes that it cannot open. */
   readonly corrupt?: string;
+  /** The bytes that the token returns instead of each value that it decrypts. */
+  readonly opened?: readonly number[];
 }
 
 /** A token of the fake HSM. */
@@ -62,9 +67,9 @@ export class FakeToken {
   }
 
   /** Opens the token. Waits between retries take no time. */
-  open(changes: Partial<Pkcs11KmsOptions> = {}): Pkcs11Kms {
+  open(changes: Partial<Pkcs11KmsOptions> = {}, replaced: Partial<FailoverDependencies> = {}): Pkcs11Kms {
     const options = { tokenLabel: 'production', keyLabels: ['keyfold'], pin: () => '1234', ...changes };
-    const dependencies = { now: Date.now, random: Math.random, sleep: async () => {} };
+    const dependencies = { now: Date.now, random: Math.random, sleep: async () => {}, ...replaced };
     return new Pkcs11Kms({ library: this.library, ...options }, dependencies);
   }
 

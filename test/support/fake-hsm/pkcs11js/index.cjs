@@ -16,7 +16,10 @@ class PKCS11 {
   #objects = new Map();
   #operation;
   #epoch;
-  #found = [];
+  /** The objects that a search has found. Undefined if no search is in progress. */
+  #found;
+  /** The buffers that have held a System Key. */
+  #secrets = [];
 
   load(path) {
     this.path = path;
@@ -31,22 +34,26 @@ class PKCS11 {
     if (flags !== CKF_OS_LOCKING_OK) throw new Error('CKR_ARGUMENTS_BAD');
   }
 
+  /** Records a call `left a key` if the caller has not zeroed each System Key, because no call is in progress now. */
   C_Finalize() {
     this.#call('C_Finalize');
+    if (this.#secrets.some((secret) => secret.some((byte) => byte !== 0))) this.#record('left a key');
   }
 
-  C_GetSlotList() {
-    return this.#call('C_GetSlotList').tokens.map((label) => Buffer.from(label));
+  C_GetSlotList(tokenPresent) {
+    const slots = this.#call('C_GetSlotList').tokens.map((label) => Buffer.from(label));
+    return tokenPresent ? slots : [Buffer.of(), ...slots];
   }
 
   C_GetTokenInfo(slot) {
+    if (slot.length === 0) throw new Error('CKR_TOKEN_NOT_PRESENT');
     return { label: slot.toString().padEnd(32) };
   }
 
   C_GetMechanismInfo(_slot, mechanism) {
-    const { mechanisms } = this.#call('C_GetMechanismInfo');
+    const { mechanisms, flags = {} } = this.#call('C_GetMechanismInfo');
     if (!mechanisms.includes(mechanism)) throw new Error('CKR_MECHANISM_INVALID');
-    return { flags: mechanism === CKM_AES_GCM ? 0x300 : 0x60000 };
+    return { flags: flags[mechanism] ?? (mechanism === CKM_AES_GCM ? 0x300 : 0x60000) };
   }
 
   C_OpenSession(_slot, flags) {
@@ -69,6 +76,7 @@ class PKCS11 {
     const wanted = valuesOf(template);
     const areAesKeys = wanted.get(CKA_CLASS) === CKO_SECRET_KEY && wanted.get(CKA_KEY_TYPE) === CKK_AES;
     const { keys } = this.#call('C_FindObjectsInit');
+    if (this.#found !== undefined) throw new Error('CKR_OPERATION_ACTIVE');
     this.#found = keys.filter(({ label }) => areAesKeys && label === wanted.get(CKA_LABEL));
   }
 
@@ -76,7 +84,9 @@ class PKCS11 {
     return this.#found.slice(0, max).map((key) => this.#add(key));
   }
 
-  C_FindObjectsFinal() {}
+  C_FindObjectsFinal() {
+    this.#found = undefined;
+  }
 
   C_GetAttributeValue(_session, object, template) {
     const { value, extractable = false, isSensitive, bits = 256 } = this.#objects.get(object.toString());
@@ -89,12 +99,13 @@ class PKCS11 {
       [CKA_EXTRACTABLE]: Buffer.from([Number(extractable)]),
       [CKA_VALUE_LEN]: length,
     };
+    if (asksForKey) values[CKA_VALUE] = this.#secret(Buffer.from(value));
     return template.map(({ type }) => ({ type, value: values[type] }));
   }
 
   C_CreateObject(_session, template) {
     this.#call('C_CreateObject');
-    return this.#addToSession(template, Buffer.from(valuesOf(template).get(CKA_VALUE)));
+    return this.#addToSession(template, Buffer.from(this.#secret(valuesOf(template).get(CKA_VALUE))));
   }
 
   C_DestroyObject(_session, object) {
@@ -110,7 +121,7 @@ class PKCS11 {
     this.#call('C_Encrypt');
     const { key, iv, ignoresNonce } = this.#operation;
     const cipher = createCipheriv('aes-256-gcm', key, ignoresNonce ? Buffer.alloc(12, 1) : iv);
-    return written(out, Buffer.concat([cipher.update(data), cipher.final(), cipher.getAuthTag()]));
+    return written(out, Buffer.concat([cipher.update(this.#secret(data)), cipher.final(), cipher.getAuthTag()]));
   }
 
   C_DecryptInit(_session, mechanism, key) {
@@ -118,7 +129,7 @@ class PKCS11 {
   }
 
   C_Decrypt(_session, data, out) {
-    const { corrupt = 'CKR_GENERAL_ERROR' } = this.#call('C_Decrypt');
+    const { corrupt = 'CKR_GENERAL_ERROR', opened: otherBytes } = this.#call('C_Decrypt');
     const decipher = createDecipheriv('aes-256-gcm', this.#operation.key, this.#operation.iv);
     decipher.setAuthTag(data.subarray(-16));
     const opened = decipher.update(data.subarray(0, -16));
@@ -127,7 +138,7 @@ class PKCS11 {
     } catch {
       throw new Error(corrupt);
     }
-    return written(out, opened);
+    return this.#secret(written(out, otherBytes === undefined ? opened : Buffer.from(otherBytes)));
   }
 
   C_WrapKey(_session, { mechanism }, wrapping, key, out) {
@@ -174,8 +185,13 @@ class PKCS11 {
     return this.#add({
       value,
       extractable: attributes.get(CKA_EXTRACTABLE),
-      isSensitive: attributes.get(CKA_SENSITIVE),
+      isSensitive: attributes.get(CKA_SENSITIVE) ?? true,
     });
+  }
+
+  #secret(bytes) {
+    this.#secrets.push(bytes);
+    return bytes;
   }
 
   #add(object) {
@@ -186,7 +202,7 @@ class PKCS11 {
 
   /** Records a call, waits if the state says so, and throws the error code that the state has for this call. */
   #call(name) {
-    appendFileSync(`${this.path}.calls`, `${name}\n`);
+    this.#record(name);
     const state = JSON.parse(readFileSync(this.path, 'utf8'));
     const fault = state.faults?.[name];
     if (typeof fault === 'number') Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, fault);
@@ -197,6 +213,10 @@ class PKCS11 {
       throw new Error('CKR_SESSION_HANDLE_INVALID');
     }
     return state;
+  }
+
+  #record(name) {
+    appendFileSync(`${this.path}.calls`, `${name}\n`);
   }
 }
 

@@ -3,6 +3,8 @@ import { Worker } from 'node:worker_threads';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { KeyfoldError, MemoryMetastore, SessionFactory, type Attempt } from '../../../../src/index.ts';
 import { Pkcs11Kms, type Pkcs11KmsOptions } from '../../../../src/kms/pkcs11/index.ts';
+import { checkedPkcs11Options } from '../../../../src/kms/pkcs11/pkcs11-options.ts';
+import type { TokenAnswer, TokenCall } from '../../../../src/kms/pkcs11/pkcs11-token.ts';
 import { kmsContract, wrapRenewerContract } from '../../../../src/testing/index.ts';
 import { runContract } from '../../../support/contract/bind.ts';
 import { codeOf, errorOf, noDeadline } from '../../../support/fakes.ts';
@@ -85,7 +87,9 @@ describe('the mechanism of a wrap', () => {
 
   it('is used to unwrap the wrap, even if new wraps use another mechanism', async () => {
     const wrapped = await wrap(token.open({ mechanism: 'CKM_AES_KEY_WRAP_PAD' }));
-    expect(await unwrap(token.open({ mechanism: 'CKM_AES_GCM' }), wrapped)).toEqual(KEY);
+    const kms = token.open({ mechanism: 'CKM_AES_GCM' });
+    expect(await unwrap(kms, wrapped)).toEqual(KEY);
+    expect(await textOf(kms)).toMatch(/^pkcs11:gcm:/);
   });
 
   it.for([
@@ -98,8 +102,32 @@ describe('the mechanism of a wrap', () => {
     expect(faultOf(kms)).toMatchObject({ errorName: 'MechanismNotFound' });
   });
 
-  it('causes KmsMisconfigured if the token ignores the nonce', async () => {
-    token.set({ ignoresNonce: true });
+  it.for([
+    ['only encrypts with CKM_AES_GCM', { [GCM]: 0x100 }, 'kwp'],
+    ['only decrypts with CKM_AES_GCM', { [GCM]: 0x200 }, 'kwp'],
+    ['only wraps with CKM_AES_KEY_WRAP_PAD', { [KEY_WRAP_PAD]: 0x2_0000 }, 'gcm'],
+  ] as const)('is another one if the token %s', async ([, flags, form]) => {
+    const mechanisms = form === 'gcm' ? [KEY_WRAP_PAD, GCM] : [GCM, KEY_WRAP_PAD];
+    token.set({ mechanisms, flags });
+    expect(await textOf(token.open())).toMatch(new RegExp(`^pkcs11:${form}:`));
+  });
+
+  it.for([
+    ['wraps', 0x2_0000],
+    ['unwraps', 0x4_0000],
+  ] as const)('causes KmsMisconfigured if the token only %s with CKM_AES_KEY_WRAP_PAD', async ([, flags]) => {
+    token.set({ mechanisms: [KEY_WRAP_PAD], flags: { [KEY_WRAP_PAD]: flags } });
+    const kms = token.open();
+    expect(await codeOf(wrap(kms))).toBe('KmsMisconfigured');
+    expect(faultOf(kms)).toMatchObject({ errorName: 'MechanismNotFound' });
+  });
+
+  it.for([
+    ['ignores the nonce', { ignoresNonce: true }],
+    ['decrypts the wrap to another key', { opened: [...Buffer.alloc(32, 8)] }],
+    ['decrypts the wrap to a part of the key', { opened: [...KEY.subarray(1)] }],
+  ] as const)('causes KmsMisconfigured if the token %s', async ([, changes]) => {
+    token.set(changes);
     const kms = token.open();
     expect(await codeOf(wrap(kms))).toBe('KmsMisconfigured');
     expect(faultOf(kms)).toMatchObject({ errorName: 'WrapDoesNotOpen' });
@@ -117,6 +145,33 @@ describe('the mechanism of a wrap', () => {
     const failed = token.takeCalls();
     expect(count(failed, 'C_CreateObject')).toBeGreaterThan(0);
     expect(count(failed, 'C_DestroyObject')).toBe(count(failed, 'C_CreateObject'));
+  });
+
+  it.for(['CKM_AES_GCM', 'CKM_AES_KEY_WRAP_PAD'] as const)(
+    'leaves no copy of a System Key in the thread of the library (%s)',
+    async (mechanism) => {
+      const kms = token.open({ mechanism });
+      const wrapped = await wrap(kms);
+      await unwrap(kms, wrapped);
+      token.loseSessions();
+      await unwrap(kms, wrapped);
+      const calls = token.takeCalls();
+      expect(count(calls, 'C_Finalize')).toBe(1);
+      expect(calls).not.toContain('left a key');
+    },
+  );
+
+  it('sends to the thread only the bytes of a key, and not the memory around them', async () => {
+    const post = vi.spyOn(Worker.prototype, 'postMessage');
+    const kms = token.open();
+    await unwrap(kms, await wrap(kms));
+    const calls = post.mock.calls.map(([message]) => (message as { readonly call: TokenCall }).call);
+    vi.restoreAllMocks();
+    const sizes = calls.flatMap((call) => {
+      if (call.op === 'connect') return [];
+      return [call.op === 'wrap' ? call.key.buffer.byteLength : call.bytes.buffer.byteLength];
+    });
+    expect(sizes).toEqual([32, 32, 60]);
   });
 
   it('leaves no copy of a System Key in the main thread', async () => {
@@ -157,7 +212,8 @@ describe('keyLabels', () => {
     const wrapped = await wrap(token.open({ keyLabels: ['older key'] }));
     token.takeCalls();
     const error = await errorOf(unwrap(token.open(), wrapped));
-    expect(error).toMatchObject({ code: 'KmsMisconfigured' });
+    const message = 'The key that wraps this System Key is not in keyLabels.';
+    expect(error).toMatchObject({ code: 'KmsMisconfigured', message });
     expect(token.takeCalls()).toEqual([]);
   });
 
@@ -191,6 +247,46 @@ describe('the login', () => {
     expect(new Set((await Promise.all(opened)).map(String))).toEqual(new Set([String(KEY)]));
     const calls = token.takeCalls();
     expect([count(calls, 'C_Decrypt'), count(calls, 'C_Login'), pins]).toEqual([1, 0, 1]);
+  });
+
+  it('happens once for all instances of Pkcs11Kms, and each of them asks for the PIN once', async () => {
+    let pins = 0;
+    const pin = (): string => {
+      pins += 1;
+      return '1234';
+    };
+    const instances = [token.open({ pin }), token.open({ pin })];
+    await Promise.all(instances.flatMap((kms) => [wrap(kms), wrap(kms), wrap(kms)]));
+    expect([count(token.takeCalls(), 'C_Login'), pins]).toEqual([1, 2]);
+  });
+
+  it('uses a refused PIN for other tokens', async () => {
+    const newPin = { pin: () => 'new' };
+    expect(await codeOf(wrap(token.open({ ...newPin, tokenLabel: 'other' })))).toBe('KmsMisconfigured');
+    token.set({ pin: 'new' });
+    const kms = token.open(newPin);
+    expect(await unwrap(kms, await wrap(kms))).toEqual(KEY);
+    expect(await codeOf(wrap(token.open({ ...newPin, tokenLabel: 'other' })))).toBe('KmsMisconfigured');
+  });
+
+  it('uses a refused PIN again once another PIN has been accepted', async () => {
+    let pin = 'new';
+    const kms = token.open({ pin: () => pin });
+    expect(await codeOf(wrap(kms))).toBe('KmsMisconfigured');
+    pin = '1234';
+    await wrap(kms);
+    token.set({ pin: 'new' });
+    token.loseSessions();
+    pin = 'new';
+    expect(await unwrap(kms, await wrap(kms))).toEqual(KEY);
+  });
+
+  it('fails with KmsUnavailable if the PIN function does not respond in time', async () => {
+    await wrap(token.open());
+    token.loseSessions();
+    const kms = token.open({ pin: () => new Promise(() => {}), requestTimeoutMs: 200 });
+    expect(await codeOf(wrap(kms))).toBe('KmsUnavailable');
+    expect(faultOf(kms)).toMatchObject({ faultClass: 'unavailable', errorName: 'NoAnswerInTime' });
   });
 
   it('does not repeat a PIN that the token has refused', async () => {
@@ -255,6 +351,7 @@ describe('the login', () => {
     expect(await unwrap(kms, wrapped)).toEqual(KEY);
     const calls = token.takeCalls();
     expect([count(calls, 'C_Finalize'), count(calls, 'C_Initialize'), count(calls, 'C_Login')]).toEqual([1, 1, 1]);
+    expect(faultOf(kms)).toBeUndefined();
   });
 
   it('succeeds if the library is already initialized and the process is already logged in to the token', async () => {
@@ -303,6 +400,19 @@ describe('Pkcs11Kms', () => {
     expect(faultOf(kms)).toMatchObject({ errorName: code });
     token.set({ faults: {} });
     expect(await unwrap(kms, await wrap(kms))).toEqual(KEY);
+  });
+
+  it('tries a token three times, and waits at most a second before each retry', async () => {
+    const sleeps: number[] = [];
+    const attempts: Attempt[] = [];
+    const events = { attempted: (attempt: Attempt): void => void attempts.push(attempt) };
+    const waits = { random: () => 1 - 2 ** -53, sleep: async (ms: number) => void sleeps.push(ms) };
+    token.set({ faults: { C_OpenSession: 'CKR_SESSION_COUNT' } });
+    const error = await errorOf(wrap(token.open({ events }, waits)));
+    const message = 'KMS throttles in every region: production throttled (CKR_SESSION_COUNT).';
+    expect(error).toMatchObject({ code: 'KmsThrottled', message });
+    expect(attempts).toHaveLength(3);
+    expect(sleeps).toEqual([expect.closeTo(1000), expect.closeTo(840)]);
   });
 
   it('throws KmsMisconfigured if the library cannot be loaded, and loads the library again for the next call', async () => {
@@ -363,6 +473,41 @@ describe('Pkcs11Kms', () => {
     expect(await unwrap(kms, await wrap(kms))).toEqual(KEY);
   });
 
+  it('reports the error that ended its thread', async () => {
+    await wrap(token.open());
+    const kms = token.open();
+    token.set({ faults: { C_EncryptInit: 1500 } });
+    const ref = vi.spyOn(Worker.prototype, 'ref');
+    const wrapped = wrap(kms);
+    await expect.poll(() => ref.mock.contexts).toHaveLength(1);
+    const [worker] = ref.mock.contexts as readonly Worker[];
+    vi.restoreAllMocks();
+    token.set({ faults: {} });
+    worker?.emit('error', Object.assign(new Error('no such file'), { code: 'ENOENT' }));
+    await worker?.terminate();
+    expect(await unwrap(kms, await wrapped)).toEqual(KEY);
+    expect(faultOf(kms)).toMatchObject({ faultClass: 'unavailable', errorName: 'ENOENT' });
+  });
+
+  it('zeroes a System Key that arrives after the caller has stopped waiting', async () => {
+    const kms = token.open();
+    const wrapped = await wrap(kms);
+    token.set({ faults: { C_DecryptInit: 500 } });
+    const emit = vi.spyOn(Worker.prototype, 'emit');
+    const controller = new AbortController();
+    const call = errorOf(kms.unwrap(wrapped, { ...noDeadline(), signal: controller.signal }));
+    await sleep(100);
+    controller.abort(new Error('gone'));
+    await call;
+    const keys = (): unknown[] =>
+      emit.mock.calls.flatMap(([, answer]: unknown[]) => {
+        const { op, key } = (answer ?? {}) as Partial<Extract<TokenAnswer, { op: 'unwrapped' }>>;
+        return op === 'unwrapped' && key !== undefined ? [Buffer.from(key)] : [];
+      });
+    await expect.poll(keys).toEqual([Buffer.alloc(KEY.length)]);
+    vi.restoreAllMocks();
+  });
+
   it.for([
     ['the call ends', 'responds', {}],
     ['the caller stops waiting', 'does not respond', { C_EncryptInit: 1500 }],
@@ -417,9 +562,12 @@ describe('maintenance with Pkcs11Kms', () => {
     token.set({ tokens: [] });
     token.loseSessions();
     const { regions } = await kms.renew(wrapped, noDeadline());
-    expect(regions).toMatchObject([{ region, opens: false, fault: expect.stringContaining('TokenNotFound') }]);
-    const foreign = await kms.renew(Buffer.from('vault:v1:AAAA'), noDeadline());
-    expect(foreign).toEqual({ regions: [], renewed: undefined, unreadable: expect.stringContaining('not wrapped') });
+    const fault = 'No KMS region answered: production unavailable (TokenNotFound).';
+    expect(regions).toEqual([{ region, opens: false, renewed: false, fault }]);
+    const foreign = Buffer.from('vault:v1:AAAA');
+    const unreadable = 'it is not wrapped by a PKCS#11 token';
+    expect(await kms.renew(foreign, noDeadline())).toEqual({ regions: [], renewed: undefined, unreadable });
+    expect(await unwrap(kms, foreign)).toEqual({ unreadable });
   });
 });
 
@@ -435,28 +583,49 @@ it('maintenance with Pkcs11Kms fails with the error of a listener, and does not 
 describe('the Pkcs11Kms constructor', () => {
   const valid: Pkcs11KmsOptions = { library: '/l.so', tokenLabel: 't', keyLabels: ['k'], pin: () => '1' };
 
+  const TOKEN_LABEL = 'tokenLabel must have 1 to 32 printable ASCII characters';
+
   it.each([
-    [{ library: '' }, 'library is not the path'],
-    [{ tokenLabel: ' x' }, 'tokenLabel must have 1 to 32'],
-    [{ tokenLabel: 'x'.repeat(33) }, 'tokenLabel must have 1 to 32'],
-    [{ keyLabels: [] }, 'keyLabels is empty'],
-    [{ keyLabels: ['a', 'a'] }, 'keyLabels names one key twice'],
-    [{ keyLabels: ['a', 'ä'] }, 'keyLabels[1] must have 1 to 128'],
-    [{ keyLabels: ['x'.repeat(129)] }, 'keyLabels[0] must have 1 to 128'],
-    [{ keyLabels: [''] }, 'keyLabels[0] must have 1 to 128'],
-    [{ requestTimeoutMs: 0 }, 'requestTimeoutMs must be'],
-    [{ requestTimeoutMs: 2 ** 31 }, 'requestTimeoutMs'],
-  ])('rejects the options %j with InvalidConfiguration', (changes, text) => {
+    [{ library: '' }, ['library is not the path of a library']],
+    [{ library: '/l.so\0' }, ['library is not the path of a library']],
+    [{ tokenLabel: '' }, [TOKEN_LABEL]],
+    [{ tokenLabel: ' x' }, [TOKEN_LABEL]],
+    [{ tokenLabel: 'x ' }, [TOKEN_LABEL]],
+    [{ tokenLabel: '\x7F' }, [TOKEN_LABEL]],
+    [{ tokenLabel: 'x\x1Fx' }, [TOKEN_LABEL]],
+    [{ tokenLabel: 'x\x7Fx' }, [TOKEN_LABEL]],
+    [{ tokenLabel: 'x'.repeat(33) }, [TOKEN_LABEL]],
+    [{ keyLabels: [] }, ['keyLabels is empty: name at least one']],
+    [{ keyLabels: ['a', 'a'] }, ['keyLabels names one key twice']],
+    [{ keyLabels: ['a', 'ä'] }, ['keyLabels[1] must have 1 to 128 printable ASCII characters']],
+    [
+      { keyLabels: ['x'.repeat(129), '', '\x1F', '\x7F'] },
+      [0, 1, 2, 3].map((i) => `keyLabels[${i}] must have 1 to 128 printable ASCII characters`),
+    ],
+    [{ requestTimeoutMs: 0 }, ['requestTimeoutMs must be a positive whole number']],
+    [{ requestTimeoutMs: 2 ** 31 }, ['requestTimeoutMs must not be more than 2147483647']],
+  ])('rejects the options %j with InvalidConfiguration', (changes, faults) => {
+    const message = ['Keyfold cannot start:', ...faults.map((fault) => `- ${fault}`)].join('\n');
     expect(() => new Pkcs11Kms({ ...valid, ...changes })).toThrow(
-      expect.objectContaining({ code: 'InvalidConfiguration', message: expect.stringContaining(text) }),
+      expect.objectContaining({ code: 'InvalidConfiguration', message }),
     );
   });
 
+  it('lets an attempt take five seconds by default', () => {
+    expect(checkedPkcs11Options(valid)).toEqual({ ...valid, requestTimeoutMs: 5000 });
+    expect(checkedPkcs11Options({ ...valid, requestTimeoutMs: 1 }).requestTimeoutMs).toBe(1);
+  });
+
   it.each([
+    [{ library: 1 }, 'options.library must be a string'],
+    [{ tokenLabel: 1 }, 'options.tokenLabel must be a string'],
     [{ pin: '1234' }, 'options.pin must be a function'],
     [{ keyLabels: 'k' }, 'options.keyLabels must be an array'],
     [{ keyLabels: ['k', 5] }, 'options.keyLabels[1] must be a string'],
     [{ mechanism: 'CKM_AES_CBC' }, "options.mechanism must be 'CKM_AES_GCM' or 'CKM_AES_KEY_WRAP_PAD'"],
+    [{ requestTimeoutMs: '1' }, 'options.requestTimeoutMs must be a number'],
+    [{ events: 5 }, 'options.events must be an object'],
+    [{ events: { attempted: 5 } }, 'options.events.attempted must be a function'],
     [{ pinFile: 'x' }, 'options has no option pinFile'],
   ])('rejects the options %j with a TypeError that shows no value', (changes, text) => {
     expect(() => new Pkcs11Kms({ ...valid, ...changes } as never)).toThrow(
