@@ -1,5 +1,6 @@
 import type * as Pg from 'pg';
 import { errorNameOf, invalidConfiguration } from '../errors.ts';
+import { postgresServerOf } from '../metastore/sql/postgres-server.ts';
 import { PostgresRows, type PostgresRowsOptions } from './postgres-rows.ts';
 import type { RowSource } from '../maintenance/reencryption/rows.ts';
 
@@ -34,19 +35,13 @@ export async function openPostgresRows(url: string, options: PostgresRowsOptions
 /**
  * Describes the database to which a URL leads. If the URL leaves out a part, the driver uses the environment, such as
  * `PGHOST`. The result holds no password.
- * @throws KeyfoldError `InvalidConfiguration` if the driver is not installed, or refuses the URL
+ * @throws KeyfoldError `InvalidConfiguration` if the driver is not installed, or refuses the URL or its port
  */
 export async function postgresPlaceOf(url: string): Promise<object> {
   if (URL.canParse(url) && !/^postgres(?:ql)?:$/.test(new URL(url).protocol))
     throw invalidConfiguration(['DATABASE_URL must begin with postgres://']);
   const { Client } = await driver();
-  try {
-    const { host, port, database } = new Client({ connectionString: url });
-    return { host, port, database };
-  } catch (error) {
-    // The driver's error contains the URL with the password, so report only the error's name.
-    throw invalidConfiguration([`the driver refuses DATABASE_URL (${errorNameOf(error)})`]);
-  }
+  return postgresServerOf(Client, url, 'DATABASE_URL');
 }
 
 function driver(): Promise<typeof Pg> {

@@ -4,6 +4,7 @@ import type { DatabaseInspection } from '../../maintenance/inspection.ts';
 import { INSPECT_MYSQL, INSPECT_POSTGRES, inspectDatabase } from './database-inspection.ts';
 import { MySqlKeyTable } from './mysql-key-table.ts';
 import { PostgresKeyTable } from './postgres-key-table.ts';
+import { postgresServerOf, unlessRefused } from './postgres-server.ts';
 import type { SqlPages } from './sql-key-rows.ts';
 import type { SqlKeyTable } from './sql-metastore.ts';
 
@@ -37,14 +38,13 @@ export async function openDatabase(url: string, variable: string): Promise<Datab
   const { protocol, hostname, port } = URL.canParse(url) ? new URL(url) : { protocol: '', hostname: '', port: '' };
   if (/^postgres(?:ql)?:$/.test(protocol) && hostname !== '') {
     const { Client, Pool } = await driver('pg', () => import('pg'));
-    // A pool reads the URL only when it connects. A client reads it at once.
-    unlessRefused(variable, () => new Client({ connectionString: url }));
+    const server = postgresServerOf(Client, url, variable);
     const limits = { max: CONNECTIONS, connectionTimeoutMillis: CONNECT_TIMEOUT_MS };
     const pool = new Pool({ connectionString: url, ...limits });
     // Without a listener, Node would end the process if a connection breaks. The query on the broken connection fails
     // with the same error.
     pool.on('error', () => {});
-    const at = ` at ${hostname}:${port || '5432'}`;
+    const at = ` at ${server.host}:${server.port}`;
     const table = new PostgresKeyTable(pool, { queryTimeoutMs: TIMEOUT_MS, at });
     const send = async (): Promise<unknown[][]> =>
       (await pool.query<unknown[]>({ text: INSPECT_POSTGRES, rowMode: 'array' })).rows;
@@ -63,16 +63,6 @@ export async function openDatabase(url: string, variable: string): Promise<Datab
     return { called: `MySQL${at}`, table, inspect, close: () => pool.end() };
   }
   throw invalidConfiguration([`${variable} must begin with postgres://, mysql:// or mariadb:// and a host`]);
-}
-
-/** Calls the driver. The text of its error is omitted, because it may quote the URL with the password. */
-function unlessRefused<T>(variable: string, make: () => T): T {
-  try {
-    return make();
-  } catch (error) {
-    const fix = error instanceof URIError ? ': a % in the password is written as %25' : '';
-    throw invalidConfiguration([`the driver refuses ${variable} (${errorNameOf(error)})${fix}`]);
-  }
 }
 
 /** Loads a driver, which is an optional peer of the package. */

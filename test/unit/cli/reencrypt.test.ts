@@ -675,6 +675,12 @@ describe('the checkpoint of a run that was killed', () => {
     expect(stderr).not.toContain('CANARY');
   });
 
+  it('cannot be used if DATABASE_URL has an impossible port', async () => {
+    const { code, stderr } = await killed(postgres, rewrap, 'postgres://u@db.example.com/shop?port=99999');
+    const fault = 'the port in DATABASE_URL, or in PGPORT, must be a number from 1 to 65535';
+    expect([code, stderr]).toEqual([2, `keyfold: Keyfold cannot start:\n- ${fault}\n`]);
+  });
+
   it('is the only file that the run has added to the folder, and no other file has changed', async () => {
     await writeFile(at('run.json.next'), 'precious');
     await killed(postgres, rewrap);

@@ -1,3 +1,4 @@
+import type * as Pg from 'pg';
 import { afterEach, expect, it, vi } from 'vitest';
 import { openDatabase } from '../../../../src/metastore/sql/open-database.ts';
 import { errorOf, noDeadline } from '../../../support/fakes.ts';
@@ -39,8 +40,8 @@ function poolOf(driver: string, options: unknown) {
   };
 }
 
-vi.mock('pg', () => ({
-  Client: vi.fn<(options: unknown) => void>(),
+vi.mock('pg', async (importOriginal) => ({
+  Client: (await importOriginal<typeof Pg>()).Client,
   Pool: vi.fn<(options: unknown) => object>(function (options: unknown) {
     return poolOf('pg', options);
   }),
@@ -55,6 +56,7 @@ afterEach(() => {
 it.for([
   ['postgres://u:secret@db.example/keys', 'PostgreSQL at db.example:5432', 'pg'],
   ['postgresql://u:secret@db.example:6000/keys', 'PostgreSQL at db.example:6000', 'pg'],
+  ['postgres://u:secret@db.example/keys?host=db2.example&port=6001', 'PostgreSQL at db2.example:6001', 'pg'],
   ['mysql://u:secret@db.example/keys', 'MySQL at db.example:3306', 'mysql2'],
   ['mariadb://u:secret@db.example:3333/keys', 'MySQL at db.example:3333', 'mysql2'],
 ] as const)('openDatabase opens %s, and calls it "%s"', async ([url, called, driver]) => {
@@ -78,6 +80,17 @@ it.for(['', 'db.example', 'postgres:', 'postgres:///keys', 'mysql:keys', 'mysql:
     const fault = await errorOf(openDatabase(url, 'DATABASE_URL'));
     expect(fault).toMatchObject({ code: 'InvalidConfiguration' });
     expect(String(fault)).toContain('DATABASE_URL must begin with postgres://, mysql:// or mariadb:// and a host');
+    expect(made).toEqual([]);
+  },
+);
+
+it.for(['db.example/keys?port=abc', 'db.example/keys?port=65536', 'db.example:0/keys'])(
+  'openDatabase refuses the impossible port in "%s", with which a pool would never end',
+  async (place) => {
+    const fault = await errorOf(openDatabase(`postgres://u:CANARY@${place}`, 'DATABASE_URL'));
+    expect(String(fault)).toBe(
+      'KeyfoldError: Keyfold cannot start:\n- the port in DATABASE_URL, or in PGPORT, must be a number from 1 to 65535',
+    );
     expect(made).toEqual([]);
   },
 );
