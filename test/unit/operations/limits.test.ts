@@ -214,6 +214,13 @@ describe('fieldPathFaults', () => {
     expect(fieldPathFaults(paths(101))).toEqual([' has 101 paths, and a request may have 100']);
   });
 
+  it('accepts 2,000 selectors in all paths together', () => {
+    const indexes = Array.from({ length: 2000 }, (_, i) => i);
+    const long = Array.from({ length: 20 }, (_, i) => `$[${indexes.slice(100 * i, 100 * i + 100).join()}]`);
+    expect(fieldPathFaults(long)).toEqual([]);
+    expect(fieldPathFaults([...long, '$.a'])).toEqual([' has 2001 selectors, and all paths together may have 2000']);
+  });
+
   it('names each malformed path by its index', () => {
     expect(fieldPathFaults(['$.a', 'b', '$[?@.a]'])).toEqual([
       '[1] is not a JSONPath: at character 1 it needs $',
