@@ -98,7 +98,7 @@ async function renewIn(
   const present = only ? opened?.kek.arn : undefined;
   const send = (r: KmsRegion): Promise<RegionalKek | undefined> => wrapUnlessPresent(r, present, dataKey, deadline);
   const outcome = await failover.firstAnswer([region], { action: 'Encrypt', deadline, send }, 1);
-  if ('faults' in outcome) return { report: withFault(outcome.faults[0] ?? fault) };
+  if ('faults' in outcome) return { report: withFault(outcome.faults[0]) };
   const { answer: kek } = outcome;
   return kek === undefined ? { report } : { report: { region: region.region, opens: true, renewed: true }, kek };
 }

@@ -184,13 +184,14 @@ describe('RegionalKms.decrypt', () => {
   });
 
   it.for([
-    ['an empty wrap', 0, KEY],
-    ['a wrap that is too long', 6145, KEY],
-    ['a key of another region', 10, KEY.replace('us-west-2', 'eu-west-1')],
-  ] as const)('reports %s as corrupt without calling KMS', async ([, length, keyId]) => {
+    ['an empty wrap', 0, KEY, 'WrapOfImpossibleSize'],
+    ['a wrap that is too long', 6145, KEY, 'WrapOfImpossibleSize'],
+    ['a key of another region', 10, KEY.replace('us-west-2', 'eu-west-1'), 'KeyOfAnotherRegion'],
+    ['a key of another account', 10, KEY.replace('111122223333', '999999999999'), 'KeyOfAnotherAccount'],
+  ] as const)('reports %s as corrupt without calling KMS', async ([, length, keyId, errorName]) => {
     const region = await regionOf(opened());
     const fault = await errorOf(region.decrypt(Buffer.alloc(length), keyId, noDeadline()));
-    expect(fault).toMatchObject({ faultClass: 'corrupt' });
+    expect(fault).toMatchObject({ region: 'us-west-2', action: 'Decrypt', faultClass: 'corrupt', errorName });
     expect(stub.requests).toHaveLength(0);
   });
 });

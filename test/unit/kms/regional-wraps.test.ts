@@ -8,11 +8,17 @@ const KEY = 'arn:aws:kms:us-west-2:111122223333:key/1';
 const ALIAS = 'arn:aws:kms:us-west-2:111122223333:alias/keyfold';
 
 /** Opens an envelope with one wrap for each ARN. The attempts fail with these faults, in order. */
-async function opening(arns: readonly string[], faults: readonly FaultClass[]): Promise<unknown> {
+async function opening(
+  arns: readonly string[],
+  faults: readonly FaultClass[],
+  dataKey = Buffer.alloc(32, 1),
+): Promise<unknown> {
   const keyIds: (string | undefined)[] = [];
   const decrypt: KmsRegion['decrypt'] = async (_wrapped, keyId) => {
     keyIds.push(keyId);
-    throw new RegionFault('us-west-2', 'Decrypt', faults[keyIds.length - 1] as FaultClass, `Fault${keyIds.length}`);
+    const faultClass = faults[keyIds.length - 1];
+    if (faultClass === undefined) return dataKey;
+    throw new RegionFault('us-west-2', 'Decrypt', faultClass, `Fault${keyIds.length}`);
   };
   const kmsKeks = arns.map((arn) => ({ region: 'us-west-2', arn, encryptedKek: Buffer.from('wrap') }));
   const envelope = { encryptedKey: Buffer.alloc(60), kmsKeks };
@@ -35,6 +41,21 @@ describe('the wraps of one region', () => {
       fault: 'Fault2',
     });
   });
+
+  it('are no more than four for a region', async () => {
+    const refused = Array(5).fill('corrupt');
+    expect(await opening(Array(5).fill(KEY), refused)).toEqual({ keyIds: Array(4).fill(KEY), fault: 'Fault4' });
+    expect(await opening([], [])).toEqual({ keyIds: [], fault: 'NoWrap' });
+  });
+
+  it.for([16, 32])(
+    'open to a data key of %i bytes, which is zeroed if it does not open the System Key',
+    async (size) => {
+      const dataKey = Buffer.alloc(size, 1);
+      expect(await opening([KEY], [], dataKey)).toEqual({ keyIds: [KEY], fault: 'SystemKeyDoesNotOpen' });
+      expect(dataKey).toEqual(Buffer.alloc(size));
+    },
+  );
 
   it('are not tried after the region has throttled or failed', async () => {
     for (const faultClass of ['throttled', 'unavailable'] as const) {

@@ -229,6 +229,23 @@ describe('AwsKms.renew', () => {
     });
   });
 
+  it('reports no fault for a region without a wrap if no region unwraps the System Key', async () => {
+    const wrapped = await wrappedBy(only(WEST), SYSTEM_KEY, noDeadline());
+    emulator.setFault(WEST, { kind: 'error', name: 'KMSInternalException', status: 500 });
+    expect(await renew(wrapped)).toEqual({
+      regions: [
+        {
+          region: WEST,
+          opens: false,
+          renewed: false,
+          fault: `Decrypt in ${WEST}: unavailable (KMSInternalException)`,
+        },
+        { region: EAST, opens: false, renewed: false },
+      ],
+      renewed: undefined,
+    });
+  });
+
   it('zeroes each key that it has unwrapped, even if the renewal ends with an unexpected error', async () => {
     const dataKeys: Buffer[] = [];
     let ends = false;

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { decodeWrap } from '../../../../src/kms/pkcs11/pkcs11-wrap.ts';
+import { decodeWrap, encodeWrap } from '../../../../src/kms/pkcs11/pkcs11-wrap.ts';
 
 const wrapOf = (mechanism: string, bytes: number): Buffer =>
   Buffer.from(`pkcs11:${mechanism}:label:${Buffer.alloc(bytes).toString('base64')}`);
@@ -34,6 +34,15 @@ it.for([
   'pkcs11:kwp:label:AAAAAAAAAAAAAAAAAAAAAA==:',
   ' pkcs11:kwp:label:AAAAAAAAAAAAAAAAAAAAAA==',
   'pkcs11:kwp:%:AAAAAAAAAAAAAAAAAAAAAA==',
+  'pkcs11:kwp:%1F:AAAAAAAAAAAAAAAAAAAAAA==',
 ])('%j is not a wrap', (text) => {
   expect(decodeWrap(Buffer.from(text))).toBeUndefined();
+});
+
+it('a wrap has at most 1024 characters', () => {
+  const longest = { mechanism: 'CKM_AES_GCM', keyLabel: 'four', bytes: Buffer.alloc(756) } as const;
+  const tooLong = { ...longest, keyLabel: 'fives' };
+  expect([longest, tooLong].map((one) => encodeWrap(one).length)).toEqual([1024, 1025]);
+  expect(decodeWrap(encodeWrap(longest))).toEqual(longest);
+  expect(decodeWrap(encodeWrap(tooLong))).toBeUndefined();
 });

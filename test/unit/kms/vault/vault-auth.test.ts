@@ -1,10 +1,13 @@
 import { createHash, createHmac } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { inspect } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Attempt } from '../../../../src/index.ts';
 import { FAILOVER_DEPENDENCIES } from '../../../../src/kms/failover.ts';
+import { authOf } from '../../../../src/kms/vault/configured-vault.ts';
 import { VaultKms, type VaultAuth } from '../../../../src/kms/vault/index.ts';
-import { VaultHttp } from '../../../../src/kms/vault/vault-http.ts';
+import { loginBody, secretOf } from '../../../../src/kms/vault/vault-auth.ts';
+import { VaultHttp, type VaultAnswer } from '../../../../src/kms/vault/vault-http.ts';
 import { VaultToken } from '../../../../src/kms/vault/vault-token.ts';
 import { HandClock, noDeadline } from '../../../../src/testing/index.ts';
 import { errorOf } from '../../../support/fakes.ts';
@@ -80,6 +83,7 @@ describe('the login', () => {
     const headers = JSON.parse(text('iam_request_headers')) as Record<string, string>;
     expect(headers).toMatchObject({
       host,
+      'x-amz-date': new Date(clock.now()).toISOString().replace(/[-:]|\.\d+/g, ''),
       'content-type': 'application/x-www-form-urlencoded; charset=utf-8',
       'x-vault-aws-iam-server-id': 'vault',
       'x-amz-security-token': 'aws-session',
@@ -89,10 +93,28 @@ describe('the login', () => {
     expect(JSON.stringify(body)).not.toContain('aws-secret');
   });
 
+  it('by AWS without a server ID signs a request without the header for it', async () => {
+    await wrap(open({ method: 'aws', role: 'orders', credentials: IDENTITY }));
+    const headers = Buffer.from(String(stub.requests[0]?.body['iam_request_headers']), 'base64').toString();
+    expect(Object.keys(JSON.parse(headers) as object).toSorted()).toEqual([
+      'authorization',
+      'content-type',
+      'host',
+      'x-amz-content-sha256',
+      'x-amz-date',
+      'x-amz-security-token',
+    ]);
+  });
+
   it.each<[string, VaultAuth]>([
     ['AWS', { method: 'aws', role: 'r', credentials: () => Promise.reject(new Error('hush-hush')) }],
     ['AWS without an identity', { method: 'aws', role: 'r', credentials: async () => ({}) as typeof IDENTITY }],
     ['AppRole', { method: 'approle', roleId: 'r', secretId: () => Promise.reject(new Error('hush-hush')) }],
+    ['AppRole with a number', { method: 'approle', roleId: 'r', secretId: () => 7 as never }],
+    [
+      'AppRole, with an error that is a string,',
+      { method: 'approle', roleId: 'r', secretId: () => Promise.reject('hush-hush') },
+    ],
     ['AppRole with an empty file', { method: 'approle', roleId: 'r', secretId: () => ' \n' }],
     ['Kubernetes outside a pod', { method: 'kubernetes', role: 'r' }],
     ['a token', { method: 'token', token: () => Promise.reject(new Error('hush-hush')) }],
@@ -166,7 +188,116 @@ describe('the login', () => {
   });
 });
 
+it('the token of a pod comes from the file in which Kubernetes mounts it', async () => {
+  const path = '/var/run/secrets/kubernetes.io/serviceaccount/token';
+  expect(await errorOf(loginBody({ method: 'kubernetes', role: 'r' }, new Date()))).toMatchObject({ path });
+});
+
+it('a function that returns no secret or no credentials causes a TypeError that shows no value', async () => {
+  const secret = new TypeError('A function of options.auth has not returned a secret.');
+  for (const wrong of ['', ' ', 'a b', 7, undefined]) {
+    expect(await errorOf(secretOf(() => wrong as string))).toEqual(secret);
+  }
+  const none = new TypeError('options.auth.credentials must return credentials.');
+  for (const wrong of [undefined, null, 'x', {}]) {
+    const credentials = async (): Promise<never> => wrong as never;
+    expect(await errorOf(loginBody({ method: 'aws', role: 'r', credentials }, new Date()))).toEqual(none);
+  }
+});
+
+it('the settings of a function become the option of VaultKms, and its secrets come from files', async () => {
+  const file = { secretFile: import.meta.filename };
+  const [found, mount] = [expect.any(Function) as () => Promise<string>, 'm'];
+  const auths = [
+    authOf({ method: 'token', ...file }),
+    authOf({ method: 'approle', role: 'r', mount, ...file }),
+    authOf({ method: 'kubernetes', role: 'r', mount, ...file }),
+  ];
+  expect(auths).toEqual([
+    { method: 'token', token: found },
+    { method: 'approle', roleId: 'r', secretId: found, mount },
+    { method: 'kubernetes', role: 'r', jwt: found, mount },
+  ]);
+  const secrets = auths.flatMap((auth) => Object.values(auth).filter((value) => typeof value === 'function'));
+  const text = readFileSync(import.meta.filename, 'utf8');
+  expect(await Promise.all(secrets.map((secret) => secret() as Promise<string>))).toEqual([text, text, text]);
+  expect(authOf({ method: 'token' })).toEqual({ method: 'token', token: '' });
+  expect(authOf({ method: 'approle' })).toEqual({ method: 'approle', roleId: '' });
+  expect(authOf({ method: 'kubernetes', role: 'r' })).toEqual({ method: 'kubernetes', role: 'r' });
+  const aws = { role: 'r', mount, region: 'eu-west-1', serverId: 's' };
+  expect(authOf({ method: 'aws', ...aws })).toEqual({ method: 'aws', ...aws, credentials: found });
+});
+
+/** The token of an address whose responses a test gives, in order. The token of login number n is `issued-n`. */
+function tokenWith(auth: VaultAuth, ...answers: (VaultAnswer | Error)[]): { token: VaultToken; posted: string[] } {
+  const posted: string[] = [];
+  const post: VaultHttp['post'] = async (path, token) => {
+    posted.push(`${path} ${token}`);
+    const answer = answers.shift() ?? new Error('no more answers');
+    if (answer instanceof Error) throw answer;
+    return answer;
+  };
+  return { token: new VaultToken('vault', auth, { post } as VaultHttp, clock.now, 1000), posted };
+}
+
+function issued(n: number, seconds = 3600, renewable: unknown = true): VaultAnswer {
+  return { status: 200, body: { auth: { client_token: `issued-${n}`, lease_duration: seconds, renewable } } };
+}
+
 describe('the token', () => {
+  it('is renewed from the moment at which two thirds of its lease have passed until the lease ends', async () => {
+    const { token, posted } = tokenWith(APPROLE, issued(1), issued(1), issued(2));
+    const getAt = async (ms: number): Promise<string> => {
+      clock.nowMs = sinceMs + ms;
+      return token.get('Encrypt', noDeadline());
+    };
+    let sinceMs = clock.now();
+    expect([await getAt(0), await getAt(2_399_999)]).toEqual(['issued-1', 'issued-1']);
+    expect(posted.splice(0)).toEqual([`${LOGIN} undefined`]);
+    expect(await getAt(2_400_000)).toBe('issued-1');
+    expect(posted.splice(0)).toEqual([`${RENEW} issued-1`]);
+    sinceMs = clock.now();
+    expect(await getAt(3_600_000)).toBe('issued-2');
+    expect(posted).toEqual([`${LOGIN} undefined`]);
+  });
+
+  it.for([
+    [1800, 'issued-1'],
+    [1799, 'issued-2'],
+  ] as const)('that is renewed for %i seconds instead of an hour is followed by %s', async ([seconds, value]) => {
+    const { token } = tokenWith(APPROLE, issued(1), issued(1, seconds), issued(2));
+    await token.get('Encrypt', noDeadline());
+    clock.advance(3_599_999);
+    expect(await token.get('Encrypt', noDeadline())).toBe(value);
+  });
+
+  it.for([false, 'true', null])('is not renewed if Vault says that it is renewable: %j', async (renewable) => {
+    const { token, posted } = tokenWith(APPROLE, issued(1, 3600, renewable), issued(2));
+    await token.get('Encrypt', noDeadline());
+    clock.advance(3_599_999);
+    expect(await token.get('Encrypt', noDeadline())).toBe('issued-2');
+    expect(posted).toEqual([`${LOGIN} undefined`, `${LOGIN} undefined`]);
+  });
+
+  it('is used until it expires if the renewal gets no response', async () => {
+    const lost = new Error('lost');
+    const { token, posted } = tokenWith(APPROLE, issued(1), lost, lost, issued(2));
+    await token.get('Encrypt', noDeadline());
+    clock.advance(3_000_000);
+    for (const ms of [0, 599_999]) {
+      clock.advance(ms);
+      expect(await token.get('Encrypt', noDeadline())).toBe('issued-1');
+    }
+    clock.advance(1);
+    expect(await token.get('Encrypt', noDeadline())).toBe('issued-2');
+    expect(posted).toEqual([`${LOGIN} undefined`, `${RENEW} issued-1`, `${RENEW} issued-1`, `${LOGIN} undefined`]);
+  });
+
+  it('is not blamed on the credentials if the function that finds them does not respond in time', async () => {
+    const { token } = tokenWith({ method: 'token', token: () => new Promise(() => {}) });
+    expect(await errorOf(token.get('Encrypt', noDeadline()))).toMatchObject({ code: 'DeadlineExceeded' });
+  });
+
   it('is renewed when two thirds of its lease have passed', async () => {
     const kms = open(APPROLE);
     await wrap(kms);

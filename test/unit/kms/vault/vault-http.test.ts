@@ -1,4 +1,5 @@
 import http, { type ClientRequest } from 'node:http';
+import { Agent, globalAgent } from 'node:https';
 import { afterEach, expect, it, vi } from 'vitest';
 import { FrozenConnection } from '../../../../src/connections/freeze-guard.ts';
 import { VaultHttp } from '../../../../src/kms/vault/vault-http.ts';
@@ -73,4 +74,26 @@ it('VaultHttp reads a response of 64 KiB, and refuses a longer response', async 
   expect(await post({ status: 200, body: whole })).toEqual({ status: 200, body: { data: {} } });
   await stub.stop();
   expect(await errorOf(post({ status: 200, body: `${whole} ` }))).toMatchObject({ code: 'AnswerTooLong' });
+});
+
+it('VaultHttp connects over TLS with the certificates of the caller and the proxy of the process', async () => {
+  stub = await startStub(OK);
+  const { proxyEnv } = globalAgent.options;
+  globalAgent.options.proxyEnv = { HTTPS_PROXY: 'http://127.0.0.1:1' };
+  const connections: unknown[] = [];
+  vi.spyOn(Agent.prototype, 'createConnection').mockImplementation(function (this: Agent) {
+    const { ca, proxyEnv: proxy, keepAlive } = this.options;
+    connections.push({ ca, proxy, keepAlive });
+    throw new Error('there is no network');
+  });
+  const signal = new AbortController().signal;
+  for (const ca of ['certificates', undefined]) {
+    await errorOf(new VaultHttp('https://127.0.0.1:1', undefined, ca).post('x', undefined, Buffer.alloc(1), signal));
+  }
+  const proxy = globalAgent.options.proxyEnv;
+  globalAgent.options.proxyEnv = proxyEnv;
+  expect(connections).toEqual([
+    { ca: 'certificates', proxy, keepAlive: true },
+    { ca: undefined, proxy, keepAlive: true },
+  ]);
 });

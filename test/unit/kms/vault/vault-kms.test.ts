@@ -1,8 +1,10 @@
 import { globalAgent } from 'node:https';
+import { rootCertificates } from 'node:tls';
 import { inspect } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { MemoryMetastore, SessionFactory, type Attempt } from '../../../../src/index.ts';
 import { VaultKms, type VaultKmsOptions } from '../../../../src/kms/vault/index.ts';
+import { checkedVaultOptions } from '../../../../src/kms/vault/vault-options.ts';
 import { kmsContract, wrapRenewerContract } from '../../../../src/testing/index.ts';
 import { runContract } from '../../../support/contract/bind.ts';
 import { errorOf, noDeadline } from '../../../support/fakes.ts';
@@ -323,10 +325,17 @@ describe('VaultKms', () => {
   });
 });
 
+const CERTIFICATE = rootCertificates[0] ?? '';
+const NOT_PEM = 'ca holds no certificate in PEM, or one that cannot be read';
+const AWS = { method: 'aws', role: 'r', credentials: async () => ({}) };
+
 describe('the VaultKms constructor', () => {
   it.each([
-    [{ addresses: [] }, 'addresses is empty'],
-    [{ addresses: ['http://vault.example.com:8200'] }, 'addresses[0] must begin with https:'],
+    [{ addresses: [] }, 'addresses is empty: name at least one'],
+    [
+      { addresses: ['http://vault.example.com:8200'] },
+      'addresses[0] must begin with https:, because the token and the keys are in the requests',
+    ],
     [{ addresses: ['https://a.example.com', 'ftp://x'] }, 'addresses[1] is not a URL'],
     [{ addresses: ['https://vault.example.com\0'] }, 'addresses[0] is not a URL'],
     [{ addresses: ['https://user:pass@vault.example.com'] }, 'addresses[0] has a query, a fragment or credentials'],
@@ -334,20 +343,44 @@ describe('the VaultKms constructor', () => {
     [{ addresses: ['https://a.example.com', 5] }, 'options.addresses[1] must be a string'],
     [{ transitKey: '../sys/seal' }, 'transitKey is not the name of a key'],
     [{ transitKey: '' }, 'transitKey is not the name of a key'],
-    [{ transitMount: '/transit/' }, 'transitMount is not a path'],
-    [{ transitMount: '..' }, 'transitMount is not a path'],
-    [{ namespace: 'a\r\nb' }, 'namespace is not a path'],
-    [{ ca: 'hello' }, 'ca holds no certificate in PEM'],
+    [{ transitKey: 'x'.repeat(257) }, 'transitKey is not the name of a key'],
+    [{ transitKey: '.x' }, 'transitKey is not the name of a key'],
+    [{ transitKey: 'x-' }, 'transitKey is not the name of a key'],
+    [{ transitMount: '/transit/' }, 'transitMount is not a path such as transit'],
+    [{ transitMount: '..' }, 'transitMount is not a path such as transit'],
+    [{ namespace: 'a\r\nb' }, 'namespace is not a path such as team/orders'],
+    [{ ca: 'hello' }, NOT_PEM],
+    [{ ca: `${CERTIFICATE}\n${CERTIFICATE.replace(/\n.{8}/, '\nAAAAAAAA')}` }, NOT_PEM],
+    [{ ca: CERTIFICATE.replace('END', 'ENDE') }, NOT_PEM],
     [{ requestTimeoutMs: 0 }, 'requestTimeoutMs must be a positive whole number'],
-    [{ requestTimeoutMs: 2 ** 31 }, 'requestTimeoutMs must not be more than'],
-    [{ failover: { onKeyRefused: 'x' } }, 'onKeyRefused must be'],
+    [{ requestTimeoutMs: 2 ** 31 }, 'requestTimeoutMs must not be more than 2147483647'],
+    [{ failover: { onKeyRefused: 'x' } }, "onKeyRefused must be 'failover' or 'fail'"],
     [{ failover: { minimumWrappedRegions: 1 } }, 'options.failover has no option minimumWrappedRegions'],
     [{ auth: { method: 'ldap' } }, "options.auth.method must be 'token' or 'approle' or 'kubernetes' or 'aws'"],
     [{ auth: { method: 'token' } }, 'options.auth.token must be a string or a function'],
     [{ auth: { method: 'token', token: 'a b' } }, 'auth.token is empty or has other characters'],
+    [{ auth: { method: 'token', token: 'x'.repeat(4097) } }, 'auth.token is empty or has other characters'],
+    [{ auth: { method: 'token', token: '\x7F' } }, 'auth.token is empty or has other characters'],
+    [{ auth: { method: 'approle', roleId: 5 } }, 'options.auth.roleId must be a string'],
+    [
+      { auth: { method: 'approle', roleId: 'r', secretId: 5 } },
+      'options.auth.secretId must be a string or a function that finds it',
+    ],
+    [{ auth: { method: 'approle', roleId: 'r', mount: 5 } }, 'options.auth.mount must be a string'],
+    [{ auth: { method: 'kubernetes', role: 5 } }, 'options.auth.role must be a string'],
+    [
+      { auth: { method: 'kubernetes', role: 'r', jwt: 5 } },
+      'options.auth.jwt must be a string or a function that finds it',
+    ],
+    [{ auth: { method: 'kubernetes', role: 'r', mount: 5 } }, 'options.auth.mount must be a string'],
+    [{ auth: { ...AWS, role: 5 } }, 'options.auth.role must be a string'],
+    [{ auth: { ...AWS, mount: 5 } }, 'options.auth.mount must be a string'],
+    [{ auth: { ...AWS, region: 5 } }, 'options.auth.region must be a string'],
+    [{ auth: { ...AWS, serverId: 5 } }, 'options.auth.serverId must be a string'],
+    [{ events: { attempted: 5 } }, 'options.events.attempted must be a function'],
     [{ auth: { method: 'token', token: 'x', mount: 'x' } }, 'options.auth has no option mount'],
-    [{ auth: { method: 'approle', roleId: '' } }, 'auth.roleId is empty'],
-    [{ auth: { method: 'approle', roleId: 'r', mount: '../x' } }, 'auth.mount is not a path'],
+    [{ auth: { method: 'approle', roleId: '' } }, 'auth.roleId is empty or has other characters'],
+    [{ auth: { method: 'approle', roleId: 'r', mount: '../x' } }, 'auth.mount is not a path such as approle'],
     [{ auth: { method: 'approle', roleId: 'r', secretId: '' } }, 'auth.secretId is empty'],
     [{ auth: { method: 'kubernetes', role: '' } }, 'auth.role is empty or has other characters'],
     [{ auth: { method: 'kubernetes', role: 'r', jwt: '' } }, 'auth.jwt is empty'],
@@ -356,14 +389,16 @@ describe('the VaultKms constructor', () => {
       'auth.serverId has other characters',
     ],
     [{ auth: 'token' }, 'options.auth must be an object'],
-    [{ transitMount: `${'x'.repeat(256)}/${'x'.repeat(256)}` }, 'transitMount is not a path'],
+    [{ transitMount: `${'x'.repeat(256)}/${'x'.repeat(256)}` }, 'transitMount is not a path such as transit'],
     [{ auth: { method: 'aws', role: 'r' } }, 'options.auth.credentials must be credentials'],
     [
       { auth: { method: 'aws', role: 'r', region: 'x.evil/', credentials: async () => ({}) } },
       'auth.region is not the name of an AWS region',
     ],
   ])('rejects the options %j: %s', (changes, message) => {
-    expect(messageOf(changes)).toContain(message);
+    const isOfWrongType = message.startsWith('options.');
+    expect(messageOf(changes)).toContain(isOfWrongType ? message : `Keyfold cannot start:\n- ${message}`);
+    expect(isOfWrongType || messageOf(changes).endsWith(message)).toBe(true);
   });
 
   it.each([
@@ -394,8 +429,27 @@ describe('the VaultKms constructor', () => {
     [{ auth: { method: 'aws', role: 'r', serverId: 'vault', credentials: async () => ({}) } }],
     [{ transitMount: `${'x'.repeat(256)}/${'x'.repeat(255)}` }],
     [{ failover: undefined }],
+    [{ ca: rootCertificates.slice(0, 2).join('\n') }],
+    [{ transitKey: 'x'.repeat(256) }],
+    [{ auth: { method: 'token', token: '!'.repeat(4095) + '~' } }],
   ])('accepts the options %j', (changes) => {
     expect(messageOf(changes)).toBe('none');
+  });
+
+  it('uses the mount "transit" and lets an attempt take two seconds by default', () => {
+    const given = { addresses: ['https://a.example.com'], transitKey: 'k', auth: TOKEN };
+    const defaults = { transitMount: 'transit', requestTimeoutMs: 2000, failover: {} };
+    expect(checkedVaultOptions(given)).toEqual({ ...given, ...defaults });
+    const chosen = { transitMount: 'other', requestTimeoutMs: 1, failover: { maxRounds: 1 } };
+    expect(checkedVaultOptions({ ...given, ...chosen })).toEqual({ ...given, ...chosen });
+  });
+
+  it('accepts an address with a path, which is part of its name', async () => {
+    const kms = open({ addresses: [`${stub.url}/vault//`, stub.url] });
+    const { host } = new URL(stub.url);
+    expect(kms.regionStates().map(({ region }) => region)).toEqual([`${host}/vault`, host]);
+    await kms.wrap(KEY, noDeadline());
+    expect(stub.requests[0]?.path).toBe('/vault/v1/transit/encrypt/keyfold');
   });
 
   it('lists every invalid option', () => {
