@@ -44,9 +44,12 @@ it('the command changes nothing and fails if its audit lines go to a full disk',
   const full = openSync('/dev/full', 'w');
   const { id, created } = keyRecord('_SK_orders_shop', 60);
   await world.put(keyRecord(id, created));
-  expect((await run(['keys', 'revoke', id, '60', '--yes'], 'ignore', full)).ended).toBe(1);
+  const revoke = ['keys', 'revoke', id, '60', '--yes'];
+  expect((await run(revoke, 'ignore', full)).ended).toBe(1);
   closeSync(full);
-  expect((await world.metastore.load(id, created, noDeadline()))?.revoked).not.toBe(true);
+  expect(await world.metastore.load(id, created, noDeadline())).toMatchObject({ revoked: false });
+  expect((await run(revoke, 'ignore', 'pipe')).ended).toBe(0);
+  expect(await world.metastore.load(id, created, noDeadline())).toMatchObject({ revoked: true });
 });
 
 it('the command succeeds if the reader of its output has exited', async () => {
