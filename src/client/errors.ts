@@ -1,4 +1,4 @@
-import { isThrottlingError, isTransientError } from '@smithy/core/retry';
+import { mayPass } from '../connections/passing-fault.ts';
 import { BOOLEAN, check, NUMBER, optional, optionsOf, STRING, type Type, type Types } from '../input/checks.ts';
 import { isErrorCode, isRetryable, type ErrorCode } from '../errors.ts';
 
@@ -125,16 +125,14 @@ export function serviceError(
 }
 
 /**
- * Turns an error of a credential provider into a transport error. The SDK decides whether the error is transient, for
- * example because STS or the network failed. The message contains only the error's name, because the error's text may
- * quote a secret.
+ * Turns an error of a credential provider into a transport error. The error is temporary if, for example, STS or the
+ * network failed. The message contains only the error's name, because the error's text may quote a secret.
  */
 export function credentialsError(thrown: unknown): KeyfoldTransportError {
-  const error = (thrown instanceof Error ? thrown : new Error()) as Parameters<typeof isTransientError>[0];
-  if (isThrottlingError(error) || isTransientError(error)) {
-    return new KeyfoldTransportError('Unavailable', `AWS credentials are temporarily unavailable: ${error.name}.`);
-  }
-  return new KeyfoldTransportError('Unauthenticated', `No AWS credentials were found: ${error.name}.`);
+  const { name } = thrown instanceof Error ? thrown : new Error();
+  return mayPass(thrown)
+    ? new KeyfoldTransportError('Unavailable', `AWS credentials are temporarily unavailable: ${name}.`)
+    : new KeyfoldTransportError('Unauthenticated', `No AWS credentials were found: ${name}.`);
 }
 
 /**

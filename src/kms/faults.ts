@@ -1,6 +1,6 @@
 import type { KMSServiceException } from '@aws-sdk/client-kms';
 import { isThrottlingError } from '@smithy/core/retry';
-import { mayPass } from '../connections/retries.ts';
+import { mayPass } from '../connections/passing-fault.ts';
 import { signatureFaultOf } from '../connections/signature-fault.ts';
 import { errorNameOf } from '../errors.ts';
 import { RegionFault, type FaultClass, type KmsAction } from './region-fault.ts';

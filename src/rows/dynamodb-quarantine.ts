@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { PutItemCommand, type DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { callFaultOf, faultText } from '../connections/call-fault.ts';
-import { mayPass } from '../connections/retries.ts';
+import { mayPass } from '../connections/passing-fault.ts';
 import { SourceFault } from '../maintenance/reencryption/rows.ts';
 import type { QuarantinedRow } from '../maintenance/reencryption/reencryption.ts';
 import { dynamoDbClient } from '../metastore/dynamodb-client.ts';

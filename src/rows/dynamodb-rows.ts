@@ -9,7 +9,7 @@ import {
 } from '@aws-sdk/client-dynamodb';
 import type { Clock } from '../async/clock.ts';
 import { callFaultOf, faultText } from '../connections/call-fault.ts';
-import { mayPass } from '../connections/retries.ts';
+import { mayPass } from '../connections/passing-fault.ts';
 import { errorNameOf, KeyfoldError } from '../errors.ts';
 import { Pace } from '../maintenance/reencryption/pace.ts';
 import { retried } from '../maintenance/reencryption/retries.ts';

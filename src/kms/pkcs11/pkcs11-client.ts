@@ -1,7 +1,7 @@
 import type { Clock } from '../../async/clock.ts';
 import { orAborted, type Deadline } from '../../async/deadline.ts';
 import { SingleFlight } from '../../async/single-flight.ts';
-import { mayPass } from '../../connections/retries.ts';
+import { mayPass } from '../../connections/passing-fault.ts';
 import { viewOf } from '../../input/checks.ts';
 import { withinAttempt } from '../attempt.ts';
 import type { Region } from '../failover.ts';

@@ -1,7 +1,7 @@
 import type { Clock } from '../../async/clock.ts';
 import { orAborted, type Deadline } from '../../async/deadline.ts';
 import { SingleFlight } from '../../async/single-flight.ts';
-import { mayPass } from '../../connections/retries.ts';
+import { mayPass } from '../../connections/passing-fault.ts';
 import { membersOf } from '../../input/json-object.ts';
 import { RegionFault, type KmsAction } from '../region-fault.ts';
 import { isHeaderValue, loginBody, secretOf, type VaultAuth } from './vault-auth.ts';

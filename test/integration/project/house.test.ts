@@ -26,6 +26,7 @@ const SHARED_WITH_CLIENT = [
   'async/deadline.ts',
   'connections/agents.ts',
   'connections/freeze-guard.ts',
+  'connections/passing-fault.ts',
   'connections/sdk-client.ts',
   'connections/signature-fault.ts',
   'crypto/base64.ts',

@@ -257,6 +257,7 @@ describe('a problem document', () => {
 it.for([
   [{ name: 'Throttling' }, 'Unavailable', 'AWS credentials are temporarily unavailable: Throttling.'],
   [{ code: 'ECONNRESET' }, 'Unavailable', 'AWS credentials are temporarily unavailable: Error.'],
+  [{ cause: { code: 'UND_ERR_SOCKET' } }, 'Unavailable', 'AWS credentials are temporarily unavailable: Error.'],
   [{ name: 'AccessDenied' }, 'Unauthenticated', 'No AWS credentials were found: AccessDenied.'],
 ] as const)('an error %j of a credential provider becomes %s', ([fault, code, message]) => {
   const error = credentialsError(Object.assign(new Error('CANARY'), fault));

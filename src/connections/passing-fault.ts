@@ -1,0 +1,24 @@
+import { isServerError, isThrottlingError, isTransientError } from '@smithy/core/retry';
+
+/**
+ * Codes of temporary faults that the SDK does not know: those of `fetch` for a connection that closed or did not
+ * respond, and those of the system if it has no free file descriptor.
+ */
+const PASSING = /^(?:UND_ERR_(?:(?:CONNECT|HEADERS|BODY)_TIMEOUT|SOCKET)|EMFILE|ENFILE)$/;
+/** The number of causes in which {@link mayPass} looks for a code. `fetch` has its reason in its first cause. */
+const MAX_CAUSES = 10;
+
+/**
+ * Whether another attempt may succeed: after throttling, a 5xx response or a network error, according to the SDK or to
+ * the code of the error or of one of its causes.
+ */
+export function mayPass(thrown: unknown): boolean {
+  const error = (thrown instanceof Error ? thrown : new Error()) as Parameters<typeof isTransientError>[0];
+  return isThrottlingError(error) || isTransientError(error) || isServerError(error) || hasPassingCode(error);
+}
+
+function hasPassingCode(error: unknown, causes = 0): boolean {
+  if (typeof error !== 'object' || error === null || causes > MAX_CAUSES) return false;
+  const { code, cause } = error as { readonly code?: unknown; readonly cause?: unknown };
+  return (typeof code === 'string' && PASSING.test(code)) || hasPassingCode(cause, causes + 1);
+}
