@@ -122,8 +122,11 @@ describe('the batch methods of a session', () => {
         return AbortSignal.abort(reason);
       }
     }
+    const records = await sealed();
     const cold = memoryService().session('tenant-1');
     expect(await errorOf(encryptBatch(cold, PAYLOADS, new Scope()))).toBe(reason);
+    expect(await errorOf(decryptBatch(cold, records, new Scope()))).toBe(reason);
+    expect(await errorOf(rewrapBatch(cold, records, new Scope()))).toBe(reason);
   });
 
   it('rewrap records, and report which records already had the latest key', async () => {
@@ -132,18 +135,49 @@ describe('the batch methods of a session', () => {
   });
 
   it.for<[string, () => Promise<unknown>]>([
-    ['session must be a Session', () => encryptBatch({} as never, PAYLOADS)],
-    ['plaintexts must be an array', () => encryptBatch(session, 'x' as never)],
-    ['plaintexts[1] must be a Uint8Array', () => encryptBatch(session, [Buffer.alloc(1), 'x' as never])],
-    ['options must be an object', () => encryptBatch(session, [], null as never)],
-    ['options.shareDataRowKey must be a boolean', () => encryptBatch(session, [], { shareDataRowKey: 1 as never })],
-    ['options has no option share', () => encryptBatch(session, [], { share: true } as never)],
-    ['records[0].key must be an object', () => decryptBatch(session, [{ data: Buffer.alloc(1) } as never])],
-    ['records[0] must be an object', () => rewrapBatch(session, ['kf1.x' as never])],
+    ['session must be a Session, not another object.', () => encryptBatch({} as never, PAYLOADS)],
+    ['session must be a Session, not another object.', () => decryptBatch({} as never, [])],
+    ['session must be a Session, not another object.', () => rewrapBatch({} as never, [])],
+    ['plaintexts must be an array, not a string.', () => encryptBatch(session, 'x' as never)],
+    [
+      'plaintexts[1] must be a Uint8Array whose buffer is not detached, not a string.',
+      () => encryptBatch(session, [Buffer.alloc(1), 'x' as never]),
+    ],
+    ['options must be an object, not null.', () => encryptBatch(session, [], null as never)],
+    [
+      'options.shareDataRowKey must be a boolean, not a number.',
+      () => encryptBatch(session, [], { shareDataRowKey: 1 as never }),
+    ],
+    [
+      'options has no option share. Its options are deadlineAtMs, signal, shareDataRowKey.',
+      () => encryptBatch(session, [], { share: true } as never),
+    ],
+    ['records must be an array, not another object.', () => decryptBatch(session, {} as never)],
+    ['records must be an array, not another object.', () => rewrapBatch(session, {} as never)],
+    [
+      'records[0].key must be an object, not undefined.',
+      () => decryptBatch(session, [{ data: Buffer.alloc(1) } as never]),
+    ],
+    ['records[0] must be an object, not a string.', () => rewrapBatch(session, ['kf1.x' as never])],
+    ['limits must be an object, not null.', () => decryptBatch(session, [], null as never)],
+    ['limits must be an object, not null.', () => rewrapBatch(session, [], null as never)],
   ])('throw the TypeError "%s"', async ([message, call]) => {
     const error = await errorOf(call());
     expect(error).toBeInstanceOf(TypeError);
-    expect((error as Error).message).toContain(message);
+    expect((error as Error).message).toBe(message);
+  });
+
+  it.for(['encrypt', 'decrypt', 'rewrap', 'batch'] as const)('refuse an object without the method %s', async (name) => {
+    const { encrypt, decrypt, rewrap, batch } = session;
+    const lacking = { encrypt, decrypt, rewrap, batch, [name]: undefined };
+    expect(await errorOf(encryptBatch(lacking as never, []))).toEqual(
+      new TypeError('session must be a Session, not another object.'),
+    );
+  });
+
+  it('report the cause in the error if a record has the wrong type', async () => {
+    const error = await errorOf(decryptBatch(session, ['kf1.x' as never]));
+    expect(error).toMatchObject({ cause: new TypeError('record must be an object, not a string.') });
   });
 });
 
