@@ -110,6 +110,11 @@ describe('readConfig', () => {
     }
   });
 
+  it('accepts a positive whole number of 15 digits', () => {
+    const { policy } = readConfig({ ...minimal, KEYFOLD_REVOKE_CHECK_INTERVAL_MS: '999999999999999' });
+    expect(policy).toEqual({ revokeCheckIntervalMs: 999_999_999_999_999 });
+  });
+
   it('accepts zero for STALE_GRACE_MS', () => {
     for (const value of ['0', '1', '999999999999999']) {
       expect(faultsOf({ ...minimal, KEYFOLD_STALE_GRACE_MS: value })).toEqual([]);
@@ -364,6 +369,8 @@ describe('readConfig', () => {
       'this process runs in a region without a KMS key: set KEYFOLD_PREFERRED_REGION to one of KEYFOLD_KMS_KEYS; minimumWrappedRegions is 3 and there are 2 regions with a KMS key',
       { KEYFOLD_MINIMUM_WRAPPED_REGIONS: '3', AWS_REGION: 'eu-west-1' },
     ],
+    ['KEYFOLD_REQUIRE_CONTEXT is none of off, seal, always', { KEYFOLD_REQUIRE_CONTEXT: 'open' }],
+    ['KEYFOLD_KEY_ROW_PROOFS is neither verify nor require', { KEYFOLD_KEY_ROW_PROOFS: 'off' }],
     ['KEYFOLD_EXPIRE_AFTER_MS is less than 60000', { KEYFOLD_EXPIRE_AFTER_MS: '59999' }],
     ['KEYFOLD_DEADLINE_MARGIN_MS is more than 27000', { KEYFOLD_DEADLINE_MARGIN_MS: '27001' }],
     [
@@ -553,8 +560,9 @@ describe('readConfig', () => {
       masterKey: Buffer.alloc(32, 7),
       override: undefined,
     });
-    expect(readConfig({ ...settings, KEYFOLD_STATIC_MASTER_KEY_HEX: 'Ab'.repeat(32) }).kms).toMatchObject({
-      masterKey: Buffer.alloc(32, 0xab),
+    const digits = '0123456789abcdef0123456789ABCDEF'.repeat(2);
+    expect(readConfig({ ...settings, KEYFOLD_STATIC_MASTER_KEY_HEX: digits }).kms).toMatchObject({
+      masterKey: Buffer.from(digits, 'hex'),
     });
     const inLambda = { ...settings, AWS_LAMBDA_FUNCTION_NAME: 'api' };
     const refused = [
@@ -574,6 +582,8 @@ describe('readConfig with minimum dates and proofs', () => {
     ['MIN_OPENING_CREATED', '1795824000', { policy: { minOpeningCreated: 1_795_824_000 } }],
     ['MIN_OPENING_CREATED', '2026-11-28T00:00:00.5Z', { policy: { minOpeningCreated: 1_795_824_001 } }],
     ['UNBOUND_BEFORE', '2026-11-28T00:00Z', { proofs: { unboundBefore: 1_795_824_000 } }],
+    ['UNBOUND_BEFORE', '100000000', { proofs: { unboundBefore: 100_000_000 } }],
+    ['UNBOUND_BEFORE', '99999999999', { proofs: { unboundBefore: 99_999_999_999 } }],
     ['REQUIRE_CONTEXT', 'seal', { proofs: { requireContext: 'seal' } }],
     ['KEY_ROW_PROOFS', 'require', { proofs: { keyRowProofs: 'require' } }],
   ] as const;
@@ -593,9 +603,12 @@ describe('readConfig with minimum dates and proofs', () => {
     ['MIN_OPENING_CREATED', '2026-11-28T24:00:00Z'],
     ['MIN_SEALING_CREATED', 'yesterday'],
     ['MIN_OPENING_CREATED', '-1'],
-    ['REQUIRE_CONTEXT', 'open'],
-    ['KEY_ROW_PROOFS', 'off'],
+    ['MIN_OPENING_CREATED', '99999999'],
+    ['MIN_OPENING_CREATED', '0179582400'],
+    ['MIN_OPENING_CREATED', '100000000000'],
   ])('refuses KEYFOLD_%s=%s', ([name, value]) => {
-    expect(() => readConfig({ ...minimal, [`KEYFOLD_${name}`]: value })).toThrow(`KEYFOLD_${name} is n`);
+    expect(faultsOf({ ...minimal, [`KEYFOLD_${name}`]: value })).toEqual([
+      `KEYFOLD_${name} is neither a date such as 2026-11-28T00:00:00Z nor whole seconds since 1970`,
+    ]);
   });
 });

@@ -26,6 +26,30 @@ async function bodies(world: FakeDependencies): Promise<Record<OperationName, un
   };
 }
 
+describe('a request for which no time is left', () => {
+  const margin = DOOR_CONFIG.deadlineMarginMs;
+  it.for(OPERATION_NAMES)('makes the operation %s fail with DeadlineExceeded', async (operation) => {
+    const world = new FakeDependencies();
+    const value = (await bodies(world))[operation];
+    const answerOf = (remainingMs: number): Promise<string> =>
+      perform(
+        {
+          keyfold: world.process(),
+          telemetry: { ...createTelemetry('svc'), itemsFailed: () => {} },
+          config: DOOR_CONFIG,
+          now: world.clock.now,
+        },
+        { partition: 'tenant-1', operation, request: { value, text: () => JSON.stringify(value) } },
+        { remainingMs, answerFits: () => true, trail: new AuditTrail() },
+      );
+    const error = { code: 'DeadlineExceeded', detail: 'The time for this request is up.' };
+    const late = answerOf(margin);
+    if (operation.endsWith('-batch')) expect(JSON.parse(await late)).toEqual({ results: [{ error }] });
+    else expect(await codeOf(late)).toBe('DeadlineExceeded');
+    await expect(answerOf(margin + 60_000)).resolves.toBeTypeOf('string');
+  });
+});
+
 describe('a response that is too long for its door', () => {
   it.for(OPERATION_NAMES)('makes the operation %s fail with PayloadTooLarge', async (operation) => {
     const world = new FakeDependencies();
