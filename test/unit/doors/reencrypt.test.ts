@@ -153,51 +153,88 @@ it('a worker can process a whole table as its only segment', async () => {
   expect(opened).toEqual([[0, 1]]);
 });
 
+const EVENT_WRONG = 'The event of a re-encryption is wrong:';
+const BAD_NAME = 'The context holds a name that Lambda may not have passed on exactly: use names without escapes.';
+
 it.for([
-  ['an unknown verb', { verb: 'erase' }, 'verb'],
-  ['an unknown member', { CANARY: 1 }, 'CANARY'],
-  ['a segment number that is too high', { segment: 8 }, 'segment must be less than segments'],
-  ['the verb seal and no partition', { verb: 'seal' }, 'seal needs a partition'],
-  ['a negative segment number', { segment: -1 }, 'segment'],
-  ['too many segments', { segments: 1_000_001 }, 'segments'],
-  ['a rate at which one page may outlast the function', { rate: 49 }, 'rate'],
-  ['no fields', { fields: [] }, 'fields'],
-  ['an unnamed run', { run: '' }, 'run'],
-  ['an unknown form of records', { form: 'xml' }, 'form'],
-  ['an unknown form of plaintexts', { plaintext: 'xml' }, 'plaintext'],
-  ['a run that has ended', { done: true }, 'done'],
-  ['a context and several fields', { verb: 'open', fields: ['a', 'b'], context: { a: 'b' } }, 'goes with one field'],
-  ['contextFrom and several fields', { verb: 'open', fields: ['a', 'b'], contextFrom: { a: 'b' } }, 'with one field'],
-  ['an invalid table name', { table: '!' }, 'table'],
-  ['an invalid name of the quarantine table', { quarantineTable: '!' }, 'quarantineTable'],
-  ['a JSONPath with a filter', { verb: 'seal', partition: 'p', paths: ['$[?@.a]'] }, 'fields[0] has a filter'],
-  ['a partition that no record can have', { partition: 'x'.repeat(2100) }, 'The partition is too long'],
-  ['an empty name of a field in contextFrom', { verb: 'open', contextFrom: { a: '' } }, 'contextFrom'],
-  ['a context value that is a number', { verb: 'open', context: { a: 5 } }, 'context'],
-  ['a context name with an escape', { verb: 'open', context: { 'a\n': 'b' } }, 'use names without escapes'],
-  ['a name with an escape in contextFrom', { verb: 'open', contextFrom: { 'a\\': 'b' } }, 'use names without escapes'],
-  ['an empty context', { verb: 'open', context: {} }, 'context must have 1 to 16 entries'],
-  ['the verb open and paths', { verb: 'open', paths: ['$.card'] }, 'paths go with seal'],
-  ['the verb rewrap and a context', { context: { table: 'users' } }, 'rewrap needs no context'],
-  ['both a partition and a partition field', { partition: 'p', partitionField: 'tenant' }, 'exclude each other'],
+  ['an unknown verb', { verb: 'erase' }, `${EVENT_WRONG} verb.`],
+  ['an unknown member', { CANARY: 1 }, `${EVENT_WRONG} CANARY.`],
+  ['a segment number that is too high', { segment: 8 }, `${EVENT_WRONG} segment must be less than segments.`],
+  ['the verb seal and no partition', { verb: 'seal' }, `${EVENT_WRONG} seal needs a partition.`],
+  ['a negative segment number', { segment: -1 }, `${EVENT_WRONG} segment.`],
+  ['no segments', { segments: 0 }, `${EVENT_WRONG} segments.`],
+  ['too many segments', { segments: 1_000_001 }, `${EVENT_WRONG} segments.`],
+  ['a rate at which one page may outlast the function', { rate: 49 }, `${EVENT_WRONG} rate.`],
+  ['no fields', { fields: [] }, `${EVENT_WRONG} fields.`],
+  ['an unnamed field', { fields: [''] }, `${EVENT_WRONG} fields.0.`],
+  ['an unnamed run', { run: '' }, `${EVENT_WRONG} run.`],
+  ['an unknown form of records', { form: 'xml' }, `${EVENT_WRONG} form.`],
+  ['an unknown form of plaintexts', { plaintext: 'xml' }, `${EVENT_WRONG} plaintext.`],
+  ['a run that has ended', { done: true }, `${EVENT_WRONG} done.`],
+  [
+    'a context and several fields',
+    { verb: 'open', fields: ['a', 'b'], context: { a: 'b' } },
+    `${EVENT_WRONG} a context goes with one field.`,
+  ],
+  [
+    'contextFrom and several fields',
+    { verb: 'open', fields: ['a', 'b'], contextFrom: { a: 'b' } },
+    `${EVENT_WRONG} a context goes with one field.`,
+  ],
+  ['an invalid table name', { table: '!' }, `${EVENT_WRONG} table.`],
+  ['an invalid name of the quarantine table', { quarantineTable: '!' }, `${EVENT_WRONG} quarantineTable.`],
+  [
+    'a JSONPath with a filter',
+    { verb: 'seal', partition: 'p', paths: ['$[?@.a]'] },
+    'The list of JSONPaths is wrong: fields[0] has a filter at character 3: filters are not supported.',
+  ],
+  ['an empty list of JSONPaths', { verb: 'seal', partition: 'p', paths: [] }, `${EVENT_WRONG} paths.`],
+  ['an empty name of a field in contextFrom', { verb: 'open', contextFrom: { a: '' } }, `${EVENT_WRONG} contextFrom.`],
+  ['a list as the context', { verb: 'open', context: ['a'] }, `${EVENT_WRONG} context.`],
+  ['a context value that is a number', { verb: 'open', context: { a: 'b', c: 5 } }, `${EVENT_WRONG} context.`],
+  ['a context name with an escape', { verb: 'open', context: { a: 'b', 'a\n': 'b' } }, BAD_NAME],
+  ['a name with an escape in contextFrom', { verb: 'open', contextFrom: { 'a\\': 'b' } }, BAD_NAME],
+  ['an empty context', { verb: 'open', context: {} }, 'context must have 1 to 16 entries.'],
+  ['the verb open and paths', { verb: 'open', paths: ['$.card'] }, `${EVENT_WRONG} paths go with seal.`],
+  ['the verb rewrap and a context', { context: { table: 'users' } }, `${EVENT_WRONG} rewrap needs no context.`],
+  ['the verb rewrap and contextFrom', { contextFrom: { id: 'a' } }, `${EVENT_WRONG} rewrap needs no context.`],
+  [
+    'both a partition and a partition field',
+    { partition: 'p', partitionField: 'tenant' },
+    `${EVENT_WRONG} partition and partitionField exclude each other.`,
+  ],
   [
     'one name in both context and contextFrom',
-    { verb: 'open', context: { a: 'b' }, contextFrom: { a: 'c' } },
-    'a name is in both',
+    { verb: 'open', context: { a: 'b', c: 'd' }, contextFrom: { a: 'c' } },
+    `${EVENT_WRONG} a name is in both context and contextFrom.`,
   ],
-  ['a start time that Node cannot read', { startedAt: '2026-11-29T12:00:00+05' }, 'startedAt'],
-] as const)('a worker refuses an event with %s', async ([, members, says]) => {
+  ['a start time that Node cannot read', { startedAt: '2026-11-29T12:00:00+05' }, `${EVENT_WRONG} startedAt.`],
+  [
+    'several faults',
+    { verb: 'open', paths: ['$.a'], segment: 8 },
+    `${EVENT_WRONG} paths go with seal, segment must be less than segments.`,
+  ],
+] as const)('a worker refuses an event with %s', async ([, members, message]) => {
   captureOutput();
-  const handler = reencryptDoor({
-    keyfold: memoryService(NAMES),
-    naming: new KeyNaming(NAMES),
-    telemetry: createTelemetry('svc'),
-    openRows: () => new PagedRows([]),
-    openQuarantine: () => async () => {},
-    now: Date.now,
+  const error = await errorOf(workerOn(new PagedRows([]))({ ...event, ...members }, lambdaContext(10_000)));
+  expect(error).toMatchObject({ name: 'InvalidRequest', message });
+});
+
+it('a worker refuses an event with a partition that no record can have', async () => {
+  captureOutput();
+  const error = await errorOf(
+    workerOn(new PagedRows([]))({ ...event, partition: 'x'.repeat(2100) }, lambdaContext(10_000)),
+  );
+  expect(error).toMatchObject({
+    name: 'InvalidRequest',
+    message: expect.stringMatching(/^The partition is too long/) as string,
   });
-  const error = await errorOf(handler({ ...event, ...members }, lambdaContext(10_000)));
-  expect(error).toMatchObject({ name: 'InvalidRequest', message: expect.stringContaining(says) as string });
+});
+
+it('a worker refuses an event that is not an object', async () => {
+  captureOutput();
+  const error = await errorOf(workerOn(new PagedRows([]))('x', lambdaContext(10_000)));
+  expect(error).toMatchObject({ name: 'InvalidRequest', message: `${EVENT_WRONG} the event.` });
 });
 
 it.for(['__proto__', 'constructor', 'prototype'])(
