@@ -152,9 +152,15 @@ export class SqlConnections<Connection> {
   #next(signal: AbortSignal): Promise<Connection> {
     const acquired = this.#pool.acquire();
     return orAborted(acquired, signal).catch((error: unknown) => {
-      acquired.then((late) => this.#pool.release(late)).catch(() => {});
+      acquired.then((late) => this.#release(late)).catch(() => {});
       throw error;
     });
+  }
+
+  /** Puts a connection back into the pool, and notes since when it is idle. */
+  #release(connection: Connection): void {
+    this.#idle.set(this.#pool.identityOf(connection), { sinceMs: Date.now(), breaks: this.#breaks });
+    this.#pool.release(connection);
   }
 
   async #once<T>(
@@ -180,12 +186,8 @@ export class SqlConnections<Connection> {
         this.#queriesInProgress -= 1;
         this.#watch();
         if (!isReusable) this.#breaks += 1;
-        if (isReusable && freezes === this.#freezes) {
-          this.#idle.set(this.#pool.identityOf(connection), { sinceMs: Date.now(), breaks: this.#breaks });
-          this.#pool.release(connection);
-        } else {
-          this.#pool.close(connection);
-        }
+        if (isReusable && freezes === this.#freezes) this.#release(connection);
+        else this.#pool.close(connection);
       }
     });
   }
