@@ -52,12 +52,17 @@ export class KeyStore {
   readonly #aliases = new Map<string, EmulatedAlias>();
   #saving: Promise<void> = Promise.resolve();
 
+  /** @throws Error that names the data file if it does not hold keys */
   constructor(dataFile?: string) {
     this.#dataFile = dataFile;
     if (dataFile === undefined || !existsSync(dataFile)) return;
-    const saved = JSON.parse(readFileSync(dataFile, 'utf8')) as Saved;
-    for (const key of saved.keys) this.#keys.set(keyArn(key), key);
-    for (const alias of saved.aliases) this.#aliases.set(aliasArn(alias), alias);
+    try {
+      const saved = JSON.parse(readFileSync(dataFile, 'utf8')) as Saved;
+      for (const key of saved.keys) this.#keys.set(keyArn(key), key);
+      for (const alias of saved.aliases) this.#aliases.set(aliasArn(alias), alias);
+    } catch (cause) {
+      throw new Error(`${dataFile} is damaged: it does not hold the keys of the KMS emulator`, { cause });
+    }
   }
 
   createKey(place: Place, description: string): EmulatedKey {

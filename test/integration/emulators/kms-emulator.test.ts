@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rm, stat } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
@@ -594,6 +594,14 @@ describe('KMS emulator: JSON protocol', () => {
 });
 
 describe('KMS emulator: data file', () => {
+  it.for(['', '{', '[]', '{"keys":5}'])('names a data file that does not hold keys, such as %j', async (content) => {
+    const folder = await mkdtemp(join(tmpdir(), 'keyfold-kms-'));
+    const dataFile = join(folder, 'kms.json');
+    await writeFile(dataFile, content);
+    await expect(startKmsEmulator({ dataFile })).rejects.toThrow(`${dataFile} is damaged: it does not hold the keys`);
+    await rm(folder, { recursive: true });
+  });
+
   it('after a failed write, the next change is still written to the data file', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'keyfold-kms-'));
     const kept = await startKmsEmulator({ dataFile: join(folder, 'sub', 'kms.json') });
