@@ -117,7 +117,7 @@ describe('the audit line of an operation', () => {
     const served = { operations: ['encrypt-batch', 'encrypt-fields'] } as const;
     const send = openDoor({ world, config: { serves: served } });
     await send(request('encrypt-batch', { items: [{ plaintext: SECRET, context }, { plaintext: SECRET }] }));
-    await send(request('encrypt-batch', { items: [{ plaintext: SECRET }] }));
+    await send(request('encrypt-batch', { items: [null, 7, { plaintext: SECRET }] }));
     await send(request('encrypt', { plaintext: SECRET, context }));
     await send(request('encrypt', 'no JSON'));
     await openQueueDoor({ world })([queueRecord('m1', { ...sealing(), contextFrom: { id: '$.id' } })]);

@@ -53,6 +53,16 @@ describe('the HTTP door', () => {
     expect((await send(request('decrypt', sealed.body))).body).toEqual({ plaintext: '' });
   });
 
+  it('refuses to rewrap a record if the request has a context', async () => {
+    const send = openDoor();
+    const { body } = await send(request('encrypt', { plaintext: 'aGVsbG8=' }));
+    const answer = await send(request('rewrap', { ...body, context: { table: 'users' } }));
+    expect(answer).toMatchObject({
+      status: 400,
+      body: { detail: 'The request holds an unknown member. This operation accepts record, format.' },
+    });
+  });
+
   it('rewraps a record if a later key exists, and otherwise returns it unchanged', async () => {
     const world = new FakeDependencies();
     const send = openDoor({ world });

@@ -35,26 +35,32 @@ async function problemOf(answer: Promise<string>): Promise<object> {
 
 describe('a request for which no time is left', () => {
   const margin = DOOR_CONFIG.deadlineMarginMs;
-  it.for(OPERATION_NAMES)('makes the operation %s fail with DeadlineExceeded', async (operation) => {
-    const world = new FakeDependencies();
-    const value = (await bodies(world))[operation];
-    const answerOf = (remainingMs: number): Promise<string> =>
-      perform(
-        {
-          keyfold: world.process(),
-          telemetry: { ...createTelemetry('svc'), itemsFailed: () => {} },
-          config: DOOR_CONFIG,
-          now: world.clock.now,
-        },
-        { partition: 'tenant-1', operation, request: { value, text: () => JSON.stringify(value) } },
-        { remainingMs, answerFits: () => true, trail: new AuditTrail() },
-      );
-    const late = answerOf(margin);
-    const results = operation.endsWith('-batch') ? (JSON.parse(await late) as { results: unknown }).results : undefined;
-    const detail = 'The time for this request is up.';
-    expect(results ?? [{ error: await problemOf(late) }]).toEqual([{ error: { code: 'DeadlineExceeded', detail } }]);
-    await expect(answerOf(margin + 60_000)).resolves.toBeTypeOf('string');
-  });
+  const cases = OPERATION_NAMES.map((operation) => [operation, operation, {}] as const);
+  it.for([...cases, ['encrypt for a compact record', 'encrypt', { format: 'compact' }]] as const)(
+    'makes %s fail with DeadlineExceeded',
+    async ([, operation, more]) => {
+      const world = new FakeDependencies();
+      const value = { ...((await bodies(world))[operation] as object), ...more };
+      const answerOf = (remainingMs: number): Promise<string> =>
+        perform(
+          {
+            keyfold: world.process(),
+            telemetry: { ...createTelemetry('svc'), itemsFailed: () => {} },
+            config: DOOR_CONFIG,
+            now: world.clock.now,
+          },
+          { partition: 'tenant-1', operation, request: { value, text: () => JSON.stringify(value) } },
+          { remainingMs, answerFits: () => true, trail: new AuditTrail() },
+        );
+      const late = answerOf(margin);
+      const results = operation.endsWith('-batch')
+        ? (JSON.parse(await late) as { results: unknown }).results
+        : undefined;
+      const detail = 'The time for this request is up.';
+      expect(results ?? [{ error: await problemOf(late) }]).toEqual([{ error: { code: 'DeadlineExceeded', detail } }]);
+      await expect(answerOf(margin + 60_000)).resolves.toBeTypeOf('string');
+    },
+  );
 });
 
 describe('a response that is too long for its door', () => {

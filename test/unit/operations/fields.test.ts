@@ -234,8 +234,11 @@ describe('encrypt-fields', () => {
     const sizes: number[] = [];
     const answerFits = (answer: string): boolean => sizes.push(answer.length) > 0;
     const document = { a: 'é', b: [1, 2.5, null], c: 'x'.repeat(1000) };
-    const answer = await operate(undefined, { answerFits }).ask('encrypt-fields', { document, fields: ['$.*'] });
-    expect(sizes).toEqual([answer.length]);
+    for (const more of [{}, { context: { table: 'users' } }]) {
+      const body = { document, fields: ['$.*'], ...more };
+      const answer = await operate(undefined, { answerFits }).ask('encrypt-fields', body);
+      expect(sizes.splice(0)).toEqual([answer.length]);
+    }
   });
 });
 
@@ -307,17 +310,23 @@ describe('decrypt-fields', () => {
 
   it('fails with RecordUnreadable if a record of bytes was relabelled as JSON', async () => {
     const { answer, ask } = operate();
-    for (const plaintext of [
-      '',
-      'eA==',
-      '/w==',
-      Buffer.from('1,"b":2').toString('base64'),
-      Buffer.from('\ufeff1').toString('base64'),
-      Buffer.from('"\xff"', 'latin1').toString('base64'),
-    ]) {
+    const notJson = 'the payload is not the text of a JSON value';
+    for (const [payload, why] of [
+      ['', notJson],
+      ['x', notJson],
+      ['\xff', notJson],
+      ['1,"b":2', notJson],
+      ['\xef\xbb\xbf1', notJson],
+      ['"\xff"', notJson],
+      [`${'['.repeat(101)}${']'.repeat(101)}`, 'the payload is nested too deeply for a field'],
+    ] as const) {
+      const plaintext = Buffer.from(payload, 'latin1').toString('base64');
       const { record } = await answer('encrypt', { plaintext, format: 'compact' });
       const field = (record as string).replace('kf1.', 'kf1j.');
-      expect(await codeOf(ask('decrypt-fields', { document: field, all: true }))).toBe('RecordUnreadable');
+      expect(await errorOf(ask('decrypt-fields', { document: field, all: true }))).toMatchObject({
+        code: 'RecordUnreadable',
+        cause: { message: why },
+      });
     }
   });
 

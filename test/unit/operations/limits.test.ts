@@ -39,7 +39,10 @@ describe('the plaintext limit', () => {
   ] as const)('lets %s accept exactly the limit, but not one byte more', async ([operation, most, more]) => {
     const { answer } = operate(new FakeDependencies().process(), { plaintextLimitBytes: 10 });
     await expect(answer(operation, most)).resolves.toBeTypeOf('object');
-    expect(await codeOf(answer(operation, more))).toBe('PayloadTooLarge');
+    expect(await errorOf(answer(operation, more))).toMatchObject({
+      code: 'PayloadTooLarge',
+      message: 'The plaintext is larger than 10 bytes.',
+    });
   });
 
   it('lets decrypt and rewrap accept exactly the limit, but not one byte more', async () => {
@@ -52,6 +55,21 @@ describe('the plaintext limit', () => {
       expect(await codeOf(small.answer(operation, more))).toBe('PayloadTooLarge');
     }
   });
+});
+
+it('encrypt-fields accepts as many values as a request may have items', async () => {
+  const { answer } = operate(undefined, { maxItems: 3 });
+  const { document } = await answer('encrypt-fields', { document: [1, 2, 3], fields: ['$[*]'] });
+  expect(await answer('decrypt-fields', { document, all: true })).toEqual({ document: [1, 2, 3] });
+});
+
+it('an empty record counts as no bytes of plaintext', async () => {
+  const world = new FakeDependencies();
+  const { answer } = operate(world.process());
+  const items = [await answer('encrypt', bytes(10)), await answer('encrypt', bytes(0))];
+  const small = operate(world.process(), { plaintextLimitBytes: 10 });
+  const plaintexts = [bytes(10), bytes(0)];
+  expect(await small.answer('decrypt-batch', { items })).toEqual({ results: plaintexts });
 });
 
 describe('an operation', () => {
@@ -128,7 +146,10 @@ describe('the document of a request', () => {
           body,
           partition,
         );
-      expect(await codeOf(within(length - 1))).toBe('PayloadTooLarge');
+      expect(await errorOf(within(length - 1))).toMatchObject({
+        code: 'PayloadTooLarge',
+        message: 'The answer would be too large to return.',
+      });
       expect(world.log.take()).toEqual([]);
       expect(await within(length)).toHaveLength(length);
     },

@@ -8,6 +8,7 @@ const RECORD = { Key: { Created: 1, Key: 'AA==', ParentKeyMeta: { KeyId: 'a', Cr
 const WRAP_RECORD = 'wrap the record: {"record": …}.';
 const NO_OBJECT = 'The request must be an object:';
 const UNKNOWN = 'The request holds an unknown member. This operation accepts';
+const NO_STRINGS = 'must be an object whose values are strings.';
 const PATHS_101 = Array.from({ length: 101 }, (_, i) => `$.a${i}`);
 
 /** Malformed requests of each operation, with the exact error message. */
@@ -41,6 +42,8 @@ const MESSAGES: readonly (readonly [OperationName, unknown, string])[] = [
   ['decrypt', { record: 'kf1.AAAA' }, 'The compact record is malformed: it ends too early.'],
   ['decrypt', { record: [] }, 'The record is malformed: the record is not a JSON object.'],
   ['decrypt', { record: {} }, 'The record is malformed: Key is not a JSON object.'],
+  ['decrypt', { record: RECORD, context: { id: 'x', line: 5 } }, `context ${NO_STRINGS}`],
+  ['decrypt', { record: RECORD, path: '$' }, 'path must come with a context, and with the compact record of a field.'],
   ['rewrap', RECORD, WRAP_RECORD],
   ['rewrap', { record: RECORD, format: 'object' }, 'format must be "compact".'],
   ['rewrap', { record: RECORD, [CANARY]: 1 }, `${UNKNOWN} record, format.`],
@@ -75,6 +78,29 @@ const MESSAGES: readonly (readonly [OperationName, unknown, string])[] = [
     'encrypt-fields',
     { document: {}, fields: ['$'], all: true },
     `${UNKNOWN} document, documentText, fields, allowMissing, skipSealed, shareDataRowKey, context, contextFrom, bindPath.`,
+  ],
+  ['encrypt-fields', '{"documentText":"\\"\ud800\\"","fields":["$"]}', 'The document is not well-formed Unicode.'],
+  [
+    'encrypt-fields',
+    { document: [1, 2, 3, 4], fields: ['$[*]'] },
+    'The request selects more than 3 values of the document.',
+  ],
+  [
+    'encrypt-fields',
+    { document: { a: { b: 1 } }, fields: ['$.a', '$.a.b'] },
+    'The fields select a value inside another that they select.',
+  ],
+  ['encrypt-fields', { document: 1, fields: ['$'], context: { id: 'x', line: 5 } }, `context ${NO_STRINGS}`],
+  ['encrypt-fields', { document: 1, fields: ['$'], contextFrom: ['$.id'] }, `contextFrom ${NO_STRINGS}`],
+  [
+    'encrypt-fields',
+    { document: 1, fields: ['$'], bindPath: 'none' },
+    'bindPath must come with context or contextFrom.',
+  ],
+  [
+    'decrypt-fields',
+    { document: { a: 1 }, fields: ['$.a'] },
+    'The fields select a value that is not a compact record.',
   ],
   ['decrypt-fields', { document: {}, all: false }, 'all must be true.'],
   ['decrypt-fields', { document: {}, fields: [] }, 'fields must have 1 to 100 entries.'],

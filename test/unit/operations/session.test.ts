@@ -204,7 +204,7 @@ describe('the field methods of a session', () => {
     const document: unknown = JSON.parse(text);
     expect(await errorOf(decryptFields(session, { document, all: true }))).toMatchObject({
       code: 'InvalidRequest',
-      message: expect.stringContaining('Use documentText') as string,
+      message: 'The document contains a number that JavaScript cannot represent exactly. Use documentText instead.',
     });
   });
 
@@ -221,6 +221,38 @@ describe('the field methods of a session', () => {
   ] as const)('refuse a document with %s, because JSON would lose the value', async ([, document]) => {
     const error = await errorOf(encryptFields(session, { document, fields: ['$.*'] }));
     expect(error).toEqual(new TypeError('request.document has no JSON form.'));
+    expect(error).toMatchObject({ cause: { message: expect.stringMatching(/^JSON has no such value: /) as string } });
+  });
+
+  it.for<[string, object]>([
+    ['a name with a backslash', { 'a\\b': 1, card: '4111' }],
+    ['a nested name with a backslash', { list: [null, { x: 1, 'a\\b': 2 }], card: '4111' }],
+  ])('refuse a document with %s, which JSON.parse may have confused with another', async ([, document]) => {
+    expect(await errorOf(encryptFields(session, { document, fields: ['$.card'] }))).toMatchObject({
+      code: 'InvalidRequest',
+      message: 'The document contains a name that JSON.parse may have confused with another. Use documentText instead.',
+    });
+  });
+
+  it('accept a backslash in a value, and the largest exact integers', async () => {
+    const document = { text: 'a\\b', most: Number.MAX_SAFE_INTEGER, least: Number.MIN_SAFE_INTEGER, none: null, s: 1 };
+    const written = await encryptFields(session, { document, fields: ['$.s'] });
+    expect(await decryptFields(session, { document: written, all: true })).toEqual(document);
+  });
+
+  it('refuse what is no session, and wrong limits, and obey the limits', async () => {
+    const request = { document: { a: 1 }, fields: ['$.a'] };
+    const reason = new Error('gone');
+    const document = await encryptFields(session, request);
+    const cold = memoryService().session('tenant-1');
+    for (const call of [
+      (on: unknown, limits: unknown) => encryptFields(on as never, request, limits as never),
+      (on: unknown, limits: unknown) => decryptFields(on as never, { document, all: true }, limits as never),
+    ]) {
+      expect(await errorOf(call({}, {}))).toEqual(new TypeError('session must be a Session, not another object.'));
+      expect(await errorOf(call(session, null))).toEqual(new TypeError('limits must be an object, not null.'));
+      expect(await errorOf(call(cold, { signal: AbortSignal.abort(reason) }))).toBe(reason);
+    }
   });
 
   it("bind fields to the request's context, and refuse a session that has a context", async () => {
@@ -266,6 +298,7 @@ describe('the field methods of a session', () => {
     for (let i = 0; i < 200_000; i += 1) deep = [deep];
     expect(await errorOf(encryptFields(session, { document: deep, fields: ['$[0]'] }))).toMatchObject({
       code: 'InvalidRequest',
+      message: 'The document is nested too deeply.',
     });
   });
 
