@@ -9,6 +9,11 @@ import { templateOf } from './template.ts';
 const ADMINISTRATOR = 'arn:aws:iam::111122223333:role/key-administrator';
 const KEY = { classification: 'confidential', administrators: [ADMINISTRATOR] };
 const TABLE = { classification: 'confidential' };
+/** The pattern of a role or user in the templates. */
+const USER_ARN = String.raw`arn:aws[a-z-]*:iam::\d{12}:(?:role|user)/[\w+=,.@/-]+`;
+const NOT_DISTINCT = 'props.replicaRegions must be distinct regions other than that of the stack.';
+/** With {@link ADMINISTRATOR} and the commas, these ARNs have 4096 characters. */
+const LONG_LIST = [...Array<string>(78).fill(`${ADMINISTRATOR}-1`), `${ADMINISTRATOR}-${'x'.repeat(20)}`];
 
 /** The parameters that a nested stack gets. */
 function parametersOf({ stack }: SynthesizedApp): unknown {
@@ -17,9 +22,9 @@ function parametersOf({ stack }: SynthesizedApp): unknown {
 }
 
 /** Attaches all three policies of a key to a role, and returns the ARNs of the role's managed policies. */
-function policiesOf(policyRegions?: string[]): string {
+function policiesOf(policyRegions?: string[], keyNumber?: number): string {
   const stack = stackOf();
-  const key = new SymmetricKey(stack, 'Key', { ...KEY, policyRegions });
+  const key = new SymmetricKey(stack, 'Key', { ...KEY, policyRegions, keyNumber });
   const role = new Role(stack, 'Reader', { assumedBy: new ServicePrincipal('lambda.amazonaws.com') });
   for (const policy of [key.encryptPolicy, key.decryptPolicy, key.cryptoPolicy]) role.addManagedPolicy(policy);
   const made = Object.values(synthesize(stack).stack.Resources).find(({ Type }) => Type === 'AWS::IAM::Role');
@@ -91,52 +96,82 @@ describe('SymmetricKey', () => {
   });
 
   it.for([
-    ['props.classification must match up to forty small letters', { ...KEY, classification: 'Top Secret' }],
-    ['props.administrators must match arn:aws', { ...KEY, administrators: ['admin'] }],
-    ['props.administrators must match arn:aws', { ...KEY, administrators: [] }],
-    ['props.administrators must be an array', { ...KEY, administrators: ADMINISTRATOR }],
-    ['props.administrators[0] must be a string', { ...KEY, administrators: [7] }],
-    ['props.name must match one to sixty letters', { ...KEY, name: 'aws-secret' }],
-    ['props.policyRegions must match', { ...KEY, policyRegions: ['Oregon'] }],
-    ["props.standing must be 'next' or 'current' or 'retired' or 'none'", { ...KEY, standing: 'former' }],
-    ['props has no option alias', { ...KEY, alias: 'secret' }],
-    ['props.keyNumber must match a whole number of at least 1', { ...KEY, keyNumber: 0 }],
-    ['props.keyNumber must match a whole number of at least 1', { ...KEY, keyNumber: 1.5 }],
-    ['props.keyNumber must match a whole number of at least 1', { ...KEY, keyNumber: Number.NaN }],
-    ['props.alarmEmail must match', { ...KEY, alarmEmail: 'security' }],
-    ['props.alarmTopicArn must match', { ...KEY, alarmTopicArn: 'arn:aws:sqs:us-west-2:111122223333:security' }],
     [
-      'props.alarmTopicArn must be in the region of the stack',
-      { ...KEY, alarmTopicArn: 'arn:aws:sns:us-east-1:111122223333:security' },
+      'props.classification must match up to forty small letters, digits and hyphens.',
+      { classification: 'Top Secret' },
+    ],
+    [String.raw`props.administrators must match ${USER_ARN}.`, { administrators: ['admin'] }],
+    [String.raw`props.administrators must match ${USER_ARN}.`, { administrators: [ADMINISTRATOR, 'admin'] }],
+    [String.raw`props.administrators must match ${USER_ARN}.`, { administrators: [] }],
+    ['props.administrators must be an array, not a string.', { administrators: ADMINISTRATOR }],
+    ['props.administrators[0] must be a string, not a number.', { administrators: [7] }],
+    ['props.viaServices[0] must be a string, not a number.', { viaServices: [7] }],
+    [`props.grantingPrincipals must match (?:${USER_ARN})?.`, { grantingPrincipals: ['granter'] }],
+    [
+      'props.name must match one to sixty letters, digits, hyphens and underscores, not beginning with aws, ' +
+        'without -retired or -next at the end or before a hyphen.',
+      { name: 'aws-secret' },
+    ],
+    [String.raw`props.policyRegions must match (?:[a-z]{2,}(?:-[a-z]+)+-\d)?.`, { policyRegions: ['Oregon'] }],
+    ["props.standing must be 'next' or 'current' or 'retired' or 'none', not a string.", { standing: 'former' }],
+    ['props.keyNumber must match a whole number of at least 1.', { keyNumber: 0 }],
+    ['props.keyNumber must match a whole number of at least 1.', { keyNumber: 1.5 }],
+    ['props.keyNumber must match a whole number of at least 1.', { keyNumber: Number.NaN }],
+    [String.raw`props.alarmEmail must match (?:[^@\s]+@[^@\s]+\.[^@\s]+)?.`, { alarmEmail: 'security' }],
+    [
+      String.raw`props.alarmTopicArn must match (?:arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]{1,256})?.`,
+      { alarmTopicArn: 'arn:aws:sqs:us-west-2:111122223333:security' },
     ],
     [
-      'props.alarmTopicArn must be in the account of the stack',
-      { ...KEY, alarmTopicArn: 'arn:aws:sns:us-west-2:444455556666:security' },
+      'props.alarmTopicArn must be in the region of the stack.',
+      { alarmTopicArn: 'arn:aws:sns:us-east-1:111122223333:security' },
     ],
     [
-      'props.aliasTargetArn must be in the region of the stack',
-      { ...KEY, aliasTargetArn: 'arn:aws:kms:us-east-1:111122223333:key/00000000-0000-0000-0000-000000000002' },
+      'props.alarmTopicArn must be in the account of the stack.',
+      { alarmTopicArn: 'arn:aws:sns:us-west-2:444455556666:security' },
     ],
     [
-      'props.topicKeyArn must be in the region of the stack',
-      { ...KEY, topicKeyArn: 'arn:aws:kms:us-east-1:111122223333:key/00000000-0000-0000-0000-000000000003' },
+      'props.aliasTargetArn must be in the region of the stack.',
+      { aliasTargetArn: 'arn:aws:kms:us-east-1:111122223333:key/00000000-0000-0000-0000-000000000002' },
+    ],
+    [
+      'props.topicKeyArn must be in the region of the stack.',
+      { topicKeyArn: 'arn:aws:kms:us-east-1:111122223333:key/00000000-0000-0000-0000-000000000003' },
     ],
     [
       'props.administrators must have at most 4096 characters together, including commas.',
-      { ...KEY, administrators: Array<string>(81).fill(`${ADMINISTRATOR}-1`) },
+      { administrators: [...LONG_LIST, `${ADMINISTRATOR}x`] },
     ],
-    ['props.classification must be a string', { administrators: [ADMINISTRATOR] }],
-  ] as const)('throws an error that shows no value: "%s…"', ([message, props]) => {
-    const error = (() => {
-      try {
-        return new SymmetricKey(stackOf(), 'Key', props as never);
-      } catch (thrown) {
-        return thrown;
-      }
-    })();
-    expect(error).toBeInstanceOf(TypeError);
-    expect((error as Error).message).toContain(message);
-    expect((error as Error).message).not.toMatch(/Secret|secret|Oregon|former|'admin'/);
+    ['props.classification must be a string, not undefined.', { classification: undefined }],
+  ] as const)('throws an error that shows no value: "%s"', ([message, options]) => {
+    expect(() => new SymmetricKey(stackOf(), 'Key', { ...KEY, ...options } as never)).toThrow(new TypeError(message));
+  });
+
+  it('names its options in the error for an unknown option', () => {
+    const error = 'props has no option alias. Its options are classification, administrators, name, policyRegions, ';
+    expect(() => new SymmetricKey(stackOf(), 'Key', { ...KEY, alias: 'secret' } as never)).toThrow(error);
+  });
+
+  it('accepts a list of exactly 4096 characters, including commas', () => {
+    const stack = stackOf();
+    new SymmetricKey(stack, 'Key', { ...KEY, administrators: [...LONG_LIST, ADMINISTRATOR] });
+    const { AdministratorArns: arns } = parametersOf(synthesize(stack)) as Record<string, string>;
+    expect(arns).toHaveLength(4096);
+  });
+
+  it('attaches the policies of a replacement key by name, because only the first key creates them', () => {
+    const policies = policiesOf(['us-west-2'], 2);
+    expect(policies).toContain('policy/allow-encrypt-keyfold');
+    expect(policies).not.toContain('PolicyArn');
+    expect(policiesOf([])).toBe(policiesOf());
+    expect(policiesOf(['us-west-2'], 1)).toBe(policiesOf(['us-west-2']));
+  });
+
+  it('accepts an ARN in any region if the region of its stack is not known yet', () => {
+    const stack = stackOf('keyfold', {});
+    const alarmTopicArn = 'arn:aws:sns:us-east-1:444455556666:security';
+    new SymmetricKey(stack, 'Key', { ...KEY, alarmTopicArn });
+    expect(parametersOf(synthesize(stack))).toMatchObject({ AlarmTopicArn: alarmTopicArn });
   });
 
   it('accepts an ARN that is known only during the deployment', () => {
@@ -205,15 +240,40 @@ describe('KeyTable', () => {
   });
 
   it.for([
-    ['props.tableName must match', { ...TABLE, tableName: 'a b' }],
-    ['props.newReplicas must be regions of props.replicaRegions.', { ...TABLE, newReplicas: ['us-east-1'] }],
-    ['props.replicaRegions must have at most three regions', { ...TABLE, replicaRegions: ['a', 'b', 'c', 'd'] }],
-    ['props.writers must match', { ...TABLE, writers: ['somebody'] }],
-    ['props must be an object', undefined],
-    ['props.replicaRegions must be distinct regions', { ...TABLE, replicaRegions: ['us-east-1', 'us-east-1'] }],
-    ['props.replicaRegions must be distinct regions', { ...TABLE, replicaRegions: ['us-west-2'] }],
-    ['props.replicaRegions must be distinct regions', { ...TABLE, replicaRegions: [''] }],
-  ] as const)('throws the error "%s…"', ([message, props]) => {
-    expect(() => new KeyTable(stackOf(), 'Table', props as never)).toThrow(message);
+    ['props.tableName must match [a-zA-Z0-9_.-]{3,255}.', { tableName: 'a b' }],
+    ['props.newReplicas must be regions of props.replicaRegions.', { newReplicas: ['us-east-1'] }],
+    ['props.replicaRegions must have at most three regions.', { replicaRegions: ['a', 'b', 'c', 'd'] }],
+    [`props.writers must match (?:${USER_ARN}\\*?)?.`, { writers: ['somebody'] }],
+    [
+      'props.encryptionKeyName must match (?:(?!aws)(?!.*-(?:retired|next)(?:-|$))[A-Za-z][A-Za-z0-9_-]{0,59})?.',
+      { encryptionKeyName: 'a b' },
+    ],
+    [NOT_DISTINCT, { replicaRegions: ['us-east-1', 'us-east-1'] }],
+    [NOT_DISTINCT, { replicaRegions: ['us-west-2'] }],
+    [NOT_DISTINCT, { replicaRegions: [''] }],
+    ['props.replicaRegions[0] must be a string, not a number.', { replicaRegions: [1] }],
+    ['props.newReplicas[0] must be a string, not a number.', { newReplicas: [1] }],
+    ['props.writers[0] must be a string, not a number.', { writers: [1] }],
+  ] as const)('throws the error "%s"', ([message, options]) => {
+    expect(() => new KeyTable(stackOf(), 'Table', { ...TABLE, ...options } as never)).toThrow(new TypeError(message));
+  });
+
+  it('throws an error if it gets no options', () => {
+    const error = new TypeError('props must be an object, not undefined.');
+    expect(() => new KeyTable(stackOf(), 'Table', undefined as never)).toThrow(error);
+  });
+
+  it('has up to three replicas, the default name, and no writers other than the roles of its stack', () => {
+    const stack = stackOf();
+    const table = new KeyTable(stack, 'Table', { ...TABLE, replicaRegions: ['us-east-1', 'eu-west-1', 'eu-west-2'] });
+    const roles = ['arn:', { Ref: 'AWS::Partition' }, ':iam::', { Ref: 'AWS::AccountId' }, ':role/keyfold-Roles-*'];
+    expect(parametersOf(synthesize(stack))).toEqual({
+      Classification: 'confidential',
+      ReplicaRegion1: 'us-east-1',
+      ReplicaRegion2: 'eu-west-1',
+      ReplicaRegion3: 'eu-west-2',
+      WriterArns: { 'Fn::Join': ['', roles] },
+    });
+    expect(table.tableName).toBe('EncryptionKey');
   });
 });
