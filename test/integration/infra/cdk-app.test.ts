@@ -101,6 +101,11 @@ function writerIn(stack: ReturnType<typeof stackOf>): Role {
   return new Role(stack, 'Writer', { assumedBy: new ServicePrincipal('lambda.amazonaws.com') });
 }
 
+/** The error for a package that was made for another region, account, key or table. */
+function forAnother(what: string): TypeError {
+  return new TypeError(`props.packageFolder is for another ${what} than the stack: compare it with deploy.yml.`);
+}
+
 // The first test loads the parts of the CDK, which is slow on a busy machine.
 describe('KeyfoldApi and KeyfoldQueue', { timeout: 60_000 }, () => {
   it("divide a package's resources and outputs between two stacks, and omit the deployment bucket", () => {
@@ -224,18 +229,16 @@ describe('KeyfoldApi and KeyfoldQueue', { timeout: 60_000 }, () => {
     const packageFolder = packageWith({ queue: 'none' });
     const apiIn = (stack: ReturnType<typeof stackOf>, more: object = {}): KeyfoldApi =>
       new KeyfoldApi(stack, 'Api', { packageFolder, ...more });
-    const other = (what: string): Error =>
-      new TypeError(`props.packageFolder is for another ${what} than the stack: compare it with deploy.yml.`);
-    expect(() => apiIn(stackOf('keyfold', { ...ENV, region: 'eu-west-1' }))).toThrow(other('region'));
-    expect(() => apiIn(stackOf('keyfold', { ...ENV, account: '444455556666' }))).toThrow(other('account'));
+    expect(() => apiIn(stackOf('keyfold', { ...ENV, region: 'eu-west-1' }))).toThrow(forAnother('region'));
+    expect(() => apiIn(stackOf('keyfold', { ...ENV, account: '444455556666' }))).toThrow(forAnother('account'));
     const name = "The stack's name must have at most 20 characters, so that the key table knows its roles.";
     expect(() => apiIn(stackOf('keyfold-in-production'))).toThrow(new TypeError(name));
     expect(apiIn(stackOf('keyfold-in-productio')).node.id).toBe('Api');
     const stack = stackOf();
     const key = new SymmetricKey(stack, 'Key', { ...KEY, name: 'private' });
-    expect(() => apiIn(stack, { key })).toThrow(other('key'));
+    expect(() => apiIn(stack, { key })).toThrow(forAnother('key'));
     const table = new KeyTable(stack, 'Table', { ...TABLE, tableName: 'Keys' });
-    expect(() => new KeyfoldApi(stack, 'Api2', { packageFolder, table })).toThrow(other('table'));
+    expect(() => new KeyfoldApi(stack, 'Api2', { packageFolder, table })).toThrow(forAnother('table'));
     const absent: unknown = expect.objectContaining({
       message: "props.packageFolder must be a region's folder that npm run package has written.",
       cause: expect.objectContaining({ code: 'ENOENT' }) as Error,
@@ -275,7 +278,7 @@ describe('KeyfoldApi and KeyfoldQueue', { timeout: 60_000 }, () => {
   });
 
   it('keep the policy of a REST API, and the empty policy that removes an earlier one', () => {
-    for (const policy of ['', { Version: '2012-10-17', Statement: [] }]) {
+    for (const policy of ['', { Version: '2012-10-17', Statement: [] }] as const) {
       const { nested } = synthesize(appOf({ policy }).stack);
       expect(nested['keyfold/Api/Stack']?.Resources['RestApi']?.Properties).toEqual({ Policy: policy });
     }
@@ -287,8 +290,9 @@ describe('KeyfoldApi and KeyfoldQueue', { timeout: 60_000 }, () => {
     const temporary = mkdtempSync(join(folder, 'tmp-'));
     vi.stubEnv('TMPDIR', temporary);
     const api = new KeyfoldApi(stack, 'Api', { packageFolder });
-    new KeyfoldQueue(stack, 'Queue', { api });
+    const queue = new KeyfoldQueue(stack, 'Queue', { api });
     vi.unstubAllEnvs();
+    expect(queue.node.scope).toBe(api.node.scope);
     expect(readdirSync(temporary)).toEqual([]);
   });
 });
