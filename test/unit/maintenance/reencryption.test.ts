@@ -219,3 +219,97 @@ it.for([
     .finally(() => (delays.skipped = false));
   expect([outcome, attempts]).toEqual([mayPass ? 1 : 'SourceFault: The quarantine fails.', expected]);
 });
+
+/** Runs without a place for checkpoints, on one empty page for each step. Before each page, the clock moves by a step. */
+async function unsaved(stepsMs: readonly number[], runMs?: number): Promise<unknown> {
+  const clock = new HandClock();
+  let positions = 0;
+  let pages = 0;
+  const reencryption = new Reencryption({
+    source: {
+      pages: async function* () {
+        for (const stepMs of stepsMs) {
+          clock.advance(stepMs);
+          pages += 1;
+          yield [];
+        }
+      },
+      replace: async () => 'written',
+      reread: async (row) => row,
+      position: async () => ({ at: (positions += 1) }),
+    },
+    verbs: { apply: async () => ({ cells: new Map(), keys: [] }) },
+    quarantine: async () => {},
+    save: undefined,
+    now: clock.now,
+  });
+  const { position } = await reencryption.run(undefined, runMs);
+  return { position, positions, pages };
+}
+
+it('a run without checkpoints asks for its position only when its time is over', async () => {
+  expect(await unsaved([3000, 3000, 3000])).toEqual({ position: undefined, positions: 0, pages: 3 });
+  expect(await unsaved([3000, 3000, 3000], 6000)).toEqual({ position: { at: 1 }, positions: 1, pages: 2 });
+  expect(await unsaved([3000, 3000, 3000], 6001)).toEqual({ position: { at: 1 }, positions: 1, pages: 3 });
+});
+
+/** Runs on one page of 200 rows, and counts the rows in work. The row `fails` throws the fault. */
+async function crowded(fault?: Error, fails = '1'): Promise<unknown> {
+  const ids = Array.from({ length: 200 }, (_, i) => String(i + 1));
+  let [active, most, begun] = [0, 0, 0];
+  const quarantined: unknown[] = [];
+  const reencryption = new Reencryption({
+    source: {
+      pages: async function* () {
+        yield ids.map(rowOf);
+      },
+      replace: async () => 'written',
+      reread: async (again) => again,
+      position: async () => ({}),
+    },
+    verbs: {
+      apply: async ({ id }) => {
+        begun += 1;
+        active += 1;
+        most = Math.max(most, active);
+        await new Promise(setImmediate);
+        active -= 1;
+        if (id === fails && fault !== undefined) throw fault;
+        return { cells: new Map(), keys: [] };
+      },
+    },
+    quarantine: async (row) => void quarantined.push(row),
+    save: undefined,
+    now: Date.now,
+  });
+  const error = await reencryption.run().then(
+    () => undefined,
+    (thrown: unknown) => thrown,
+  );
+  return { error, active, most, begun, quarantined };
+}
+
+it('a run works on 64 rows at a time, and begins no other row after one has failed', async () => {
+  expect(await crowded()).toEqual({ error: undefined, active: 0, most: 64, begun: 200, quarantined: [] });
+  const error = new KeyfoldError('InvalidConfiguration', 'wrong');
+  expect(await crowded(error)).toEqual({ error, active: 0, most: 64, begun: 64, quarantined: [] });
+});
+
+it.for(['MetastoreUnavailable', 'KmsThrottled', 'KmsUnavailable', 'InvalidConfiguration'] as const)(
+  'a run ends with the error %s, because this error also affects other rows',
+  async (code) => {
+    delays.skipped = true;
+    const error = new KeyfoldError(code, 'It fails.');
+    const ended = await crowded(error).finally(() => (delays.skipped = false));
+    expect(ended).toMatchObject({ error, quarantined: [] });
+  },
+);
+
+it.for(['RecordUnreadable', 'InvalidRequest', 'PartitionErased', 'KeyNotYetVisible'] as const)(
+  'a run quarantines a row that has the error %s, and goes on',
+  async (code) => {
+    delays.skipped = true;
+    const ended = await crowded(new KeyfoldError(code, 'It fails.')).finally(() => (delays.skipped = false));
+    expect(ended).toMatchObject({ error: undefined, quarantined: [{ row: '1', code }] });
+  },
+);

@@ -1,10 +1,10 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { Session } from '../../../src/envelope/session.ts';
-import { encodeCompactRecord, encodeDataRowRecord } from '../../../src/index.ts';
+import { encodeCompactRecord, encodeDataRowRecord, MemoryMetastore, type SessionFactory } from '../../../src/index.ts';
 import type { ReadCell, Row } from '../../../src/maintenance/reencryption/rows.ts';
 import { keysOf, VERBS, Verbs, type Verb, type VerbOptions } from '../../../src/maintenance/reencryption/verbs.ts';
 import { KeyNaming } from '../../../src/records/ids.ts';
-import { errorOf, memoryService } from '../../support/fakes.ts';
+import { codeOf, DAY_MS, errorOf, HandClock, memoryService } from '../../support/fakes.ts';
 
 const NAMES = { service: 'svc', product: 'prod' };
 const keyfold = memoryService(NAMES);
@@ -204,5 +204,79 @@ describe('the keys of a row that is quarantined', () => {
     expect([keysOf(rowOf(hiding)), keysOf(rowOf(hiding), true)]).toEqual([[], undefined]);
     const plain = rowOf({ kind: 'text', text: 'x' });
     expect([keysOf(plain), keysOf(plain, true)]).toEqual([[], undefined]);
+  });
+});
+
+/** Two services over one table. The second one starts 100 days later, so that it seals under a new key. */
+function twoServices() {
+  const clock = new HandClock();
+  const shared = { ...NAMES, metastore: new MemoryMetastore(), now: clock.now };
+  const first = memoryService(shared);
+  const later = () => {
+    clock.advance(100 * DAY_MS);
+    return memoryService(shared);
+  };
+  /** Applies a verb to the document of a row. The run began when the clock showed `sinceMs`. */
+  const change = async (
+    service: SessionFactory,
+    verb: Verb,
+    cell: ReadCell,
+    context?: Record<string, string>,
+    sinceMs = clock.now(),
+  ) => {
+    const options = { verb, form: 'compact', plaintext: 'text', paths: ['$.a', '$.b'] } as const;
+    const verbs = new Verbs(options, { keyfold: service, naming: new KeyNaming(NAMES), now: clock.now }, sinceMs);
+    return verbs.apply({ id: '1', cells: new Map([['r', cell]]), partition: 'p', context });
+  };
+  return { clock, first, later, change };
+}
+
+describe('a document with sealed fields', () => {
+  const TEXT = '{ "a": "x", "n": 12345678901234567890, "b": [1.50] }';
+
+  it.for<[Verb, 'text' | 'json' | 'bytes', Record<string, string> | undefined]>([
+    ['rewrap', 'text', undefined],
+    ['rewrap', 'json', { id: '1' }],
+    ['reseal', 'text', { id: '1' }],
+    ['reseal', 'bytes', undefined],
+  ])('is moved to the latest key, and keeps everything else (%s, %s, context %j)', async ([verb, kind, context]) => {
+    const { first, later, change, clock } = twoServices();
+    const toCell = (text: string): ReadCell => (kind === 'bytes' ? { kind, bytes: Buffer.from(text) } : { kind, text });
+    const sealed = await change(first, 'seal', toCell(TEXT), context);
+    const [old] = sealed.keys;
+    expect(sealed.keys).toEqual([old, old]);
+    const service = later();
+    const before = sealed.cells.get('r') as ReadCell;
+    const moved = await change(service, verb, before, context);
+    const after = moved.cells.get('r') as ReadCell;
+    expect(after.kind).toBe(kind);
+    const [fresh] = moved.keys;
+    expect(fresh?.created).toBeGreaterThan(old?.created ?? Infinity);
+    expect(moved.keys).toEqual([fresh, fresh]);
+    expect(await change(service, 'open', after, context)).toEqual({ cells: new Map([['r', toCell(TEXT)]]), keys: [] });
+    // The document is not changed again, whether the verb or `seal` reads it.
+    clock.advance(1000);
+    for (const again of [verb, 'seal'] as const)
+      expect(await change(service, again, after, context, 0)).toEqual({ cells: new Map(), keys: [fresh, fresh] });
+  });
+
+  it('is opened with its context only', async () => {
+    const { first, change } = twoServices();
+    const { cells } = await change(first, 'seal', { kind: 'text', text: TEXT }, { id: '1' });
+    const sealed = cells.get('r') as ReadCell;
+    expect(await codeOf(change(first, 'open', sealed, { id: '2' }))).toBe('RecordUnreadable');
+    expect(await codeOf(change(first, 'open', sealed))).toBe('ContextRequired');
+  });
+});
+
+describe('a whole cell that is sealed with a context', () => {
+  it.for(['text', 'json'] as const)('opens with this context only (%s)', async (kind) => {
+    const context = { id: '1' };
+    const sealed = await applyTo('seal', { kind, text: '{"a":1}' }, { context });
+    const cell = sealed.cells.get('r') as ReadCell;
+    const opened = { cells: new Map([['r', { kind, text: '{"a":1}' }]]), keys: [] };
+    expect(await applyTo('open', cell, { context })).toEqual(opened);
+    expect(await codeOf(applyTo('open', cell, { context: { id: '2' } }))).toBe('RecordUnreadable');
+    expect(await codeOf(applyTo('open', cell))).toBe('ContextRequired');
   });
 });

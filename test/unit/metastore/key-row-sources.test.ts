@@ -171,10 +171,14 @@ it('a transfer reports a row that DynamoDB cannot hold, and sends nothing for it
   });
 });
 
+/** The index of the row that a read asks for. */
+function indexOf({ Key }: Record<string, unknown>): number {
+  return Number((Key as KeyItem)['Created']?.N) / 60;
+}
+
 it('a transfer compares 32 rows at a time, and reports the rows that it has compared before it fails', async () => {
   const items = Array.from({ length: 70 }, (_, i) => encodeMarkedItem({ ...KEY, created: (60 * i) as never }));
   const rows = items.map((item) => ({ item }));
-  const indexOf = ({ Key }: Record<string, unknown>): number => Number((Key as KeyItem)['Created']?.N) / 60;
   const all = await transferred(rows, (_, input) => ({ Item: items[indexOf(input)] }));
   expect(all.results).toEqual(rows.map((_, i) => ({ id: KEY.id, created: 60 * i, outcome: 'same' })));
   const failing = (_: string, input: Record<string, unknown>): object =>
