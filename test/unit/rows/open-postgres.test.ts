@@ -1,10 +1,15 @@
 import { afterEach, expect, it, vi } from 'vitest';
 import { openPostgresRows } from '../../../src/rows/open-postgres.ts';
+import { errorOf } from '../../support/fakes.ts';
 
-const made: unknown[] = [];
+interface Made {
+  readonly options: { readonly types: { readonly getTypeParser: () => (text: string) => unknown } };
+  readonly heard: readonly string[];
+}
+const made: Made[] = [];
 
 vi.mock('pg', () => ({
-  Pool: vi.fn<(options: unknown) => object>(function (options: unknown) {
+  Pool: vi.fn<(options: Made['options']) => object>(function (options: Made['options']) {
     const heard: string[] = [];
     made.push({ options, heard });
     return { on: (event: string) => heard.push(event) };
@@ -31,4 +36,15 @@ it('openPostgresRows limits the connections and the time of a query, and lets th
   };
   // A pool needs a listener for errors. Without one, an idle connection that breaks would end the process.
   expect(made).toEqual([{ options, heard: ['error'] }]);
+  // The values of all columns stay the texts that the server returns.
+  expect(made[0]?.options.types.getTypeParser()('1.50')).toBe('1.50');
+});
+
+it('openPostgresRows says which driver to install if the driver does not load', async () => {
+  vi.doMock('pg', () => Promise.reject(new Error('absent')));
+  const names = { partition: undefined, partitionField: undefined, context: undefined, contextFrom: undefined };
+  expect(await errorOf(openPostgresRows('postgres://h/d', { table: 't', fields: [], ...names }))).toMatchObject({
+    code: 'InvalidConfiguration',
+    message: 'Keyfold cannot start:\n- the driver does not load (Error): npm install pg',
+  });
 });

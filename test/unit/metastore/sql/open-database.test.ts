@@ -46,11 +46,20 @@ vi.mock('pg', async (importOriginal) => ({
     return poolOf('pg', options);
   }),
 }));
-vi.mock('mysql2/promise', () => ({ createPool: (options: unknown) => poolOf('mysql2', options) }));
+/** What the driver for MySQL throws when it reads a URL. */
+let refusal: Error | undefined;
+
+vi.mock('mysql2/promise', () => ({
+  createPool: (options: unknown) => {
+    if (refusal !== undefined) throw refusal;
+    return poolOf('mysql2', options);
+  },
+}));
 
 afterEach(() => {
   made.length = 0;
   connecting = refuse;
+  refusal = undefined;
 });
 
 it.for([
@@ -157,3 +166,29 @@ it.for(['mysql', 'postgres'])('openDatabase allows a query 30 seconds (%s)', asy
   vi.useRealTimers();
   expect(await ended).toMatchObject({ code: 'MetastoreUnavailable' });
 });
+
+it.for([
+  [new URIError('SECRET'), 'the driver refuses KEYS_URL (URIError): a % in the password is written as %25'],
+  [new TypeError('SECRET'), 'the driver refuses KEYS_URL (TypeError)'],
+] as const)(
+  'openDatabase names only the class of an error with which the driver refuses a URL: %s',
+  async ([fault, says]) => {
+    refusal = fault;
+    const { message } = (await errorOf(openDatabase('mysql://u@h/d', 'KEYS_URL'))) as Error;
+    expect(message).toBe(`Keyfold cannot start:\n- ${says}`);
+  },
+);
+
+it.for([
+  ['postgres', 'pg', 'pg'],
+  ['mysql', 'mysql2/promise', 'mysql2'],
+] as const)(
+  'openDatabase says which driver to install if the driver for %s does not load',
+  async ([protocol, name, install]) => {
+    vi.doMock(name, () => Promise.reject(new Error('absent')));
+    expect(await errorOf(openDatabase(`${protocol}://u@h/d`, 'DATABASE_URL'))).toMatchObject({
+      code: 'InvalidConfiguration',
+      message: `Keyfold cannot start:\n- the driver does not load (Error): npm install ${install}`,
+    });
+  },
+);

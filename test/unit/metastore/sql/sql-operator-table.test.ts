@@ -61,6 +61,16 @@ describe("an operator's table in SQL", () => {
     expect([await operator.revoke(OLD), seen.writes]).toEqual(['absent', 0]);
   });
 
+  it('sends nothing for an ID that no row can have', async () => {
+    const { operator, selected } = tableOf();
+    const impossible = keyRecord('', 60);
+    expect(await operator.revoke(impossible)).toBe('absent');
+    expect(await operator.prove(impossible, PROOF)).toBe('changed');
+    expect(await operator.find(impossible.id, 60)).toBeUndefined();
+    expect(await operator.list(impossible.id)).toEqual([]);
+    expect(selected).toEqual([]);
+  });
+
   it('tries a revocation at most three times if another process keeps changing the row', async () => {
     const twice = tableOf(undefined, { overtakes: 2 });
     expect([await twice.operator.revoke(OLD), twice.seen.writes]).toEqual(['revoked', 3]);
