@@ -17,4 +17,11 @@ it('the store of a dry run reads what the metastore has, and writes nothing', as
   expect(await dry.loadRecent?.(first.id, first.created, noDeadline())).toEqual(
     (await metastore.loadRecent(first.id, first.created)) ?? [],
   );
+  expect(await dry.rows(first.id, noDeadline())).toEqual([first]);
+  expect(await metastore.rows(first.id)).toEqual([first]);
+});
+
+it('the store of a dry run has no recent keys if the metastore does not list them', async () => {
+  const dry = dryRunStore({} as MemoryMetastore);
+  expect(await dry.loadRecent?.('_SK_a_b' as never, keyRecord('', 60).created, noDeadline())).toEqual([]);
 });

@@ -1,5 +1,5 @@
 import { beforeEach, expect, it } from 'vitest';
-import type { EnvelopeKeyRecord } from '../../../src/index.ts';
+import type { EnvelopeKeyRecord, Metastore } from '../../../src/index.ts';
 import { KeyRotation } from '../../../src/maintenance/key-rotation.ts';
 import { KeyNaming, type KeyId, type KeyMeta } from '../../../src/records/ids.ts';
 import { FakeDependencies, MINUTE_MS } from '../../support/fakes.ts';
@@ -65,4 +65,21 @@ it('a rotation ignores a key that is dated more than ten minutes ahead, because 
   const key = await rotate(first.id);
   expect(key?.created).toBeGreaterThan(first.created);
   expect(key?.created).toBeLessThanOrEqual(seconds());
+});
+
+it('a rotation makes the first key of an ID, and needs no metastore that lists recent keys', async () => {
+  const empty = new FakeDependencies();
+  const { kms, clock } = empty;
+  const options = { naming: NAMING, kms, policy: {}, keyRowProofs: 'verify', now: clock.now } as const;
+  const made = await new KeyRotation({ ...options, metastore: empty.metastore }).rotate(SYSTEM);
+  expect(empty.metastore.ofKind('SK').map(({ id, created }) => ({ id, created }))).toEqual([made]);
+  clock.advance(MINUTE_MS);
+  const { metastore: all } = empty;
+  const metastore: Metastore = {
+    load: (...args) => all.load(...args),
+    loadLatest: (...args) => all.loadLatest(...args),
+    store: (...args) => all.store(...args),
+  };
+  const next = await new KeyRotation({ ...options, metastore }).rotate(SYSTEM);
+  expect(next?.created).toBeGreaterThan(made?.created ?? Infinity);
 });

@@ -220,7 +220,7 @@ it.for([
   expect([outcome, attempts]).toEqual([mayPass ? 1 : 'SourceFault: The quarantine fails.', expected]);
 });
 
-/** Runs without a place for checkpoints, on one empty page for each step. Before each page, the clock moves by a step. */
+/** Runs without checkpoints, on one empty page for each step. Before each page, the clock moves by that step. */
 async function unsaved(stepsMs: readonly number[], runMs?: number): Promise<unknown> {
   const clock = new HandClock();
   let positions = 0;

@@ -158,6 +158,36 @@ it.for(['Partition', 'Erase', 'Created', 'Due'])(
   },
 );
 
+it('DynamoDbErasureTables lists its own region first, and each other region with a replica once', async () => {
+  const Replicas = ['us-east-1', 'us-west-2', undefined, 'eu-west-1'].map((RegionName) => ({ RegionName }));
+  const found: unknown[] = [];
+  const answers = { DescribeTable: [{ Table: { Replicas } }, {}] };
+  const work = async (tables: DynamoDbErasureTables): Promise<void> => {
+    for (let i = 0; i < 2; i += 1) found.push(await tables.regions());
+  };
+  expect(await requestsOf(work, answers)).toEqual([1, 2].map(() => ['DescribeTable', { TableName }]));
+  expect(found).toEqual([['us-west-2', 'us-east-1', 'eu-west-1'], ['us-west-2']]);
+});
+
+it("DynamoDbErasureTables reads DynamoDB's clock from the response to a query for the latest System Key", async () => {
+  const offsets: unknown[] = [];
+  const requests = await requestsOf(async (tables) => void offsets.push(await tables.clockOffsetMs()));
+  expect(requests).toEqual([
+    [
+      'Query',
+      {
+        TableName,
+        KeyConditionExpression: 'Id = :id',
+        ExpressionAttributeValues: { ':id': { S: '_SK_svc_prod' } },
+        ScanIndexForward: false,
+        ConsistentRead: true,
+        Limit: 1,
+      },
+    ],
+  ]);
+  expect(Math.abs(offsets[0] as number)).toBeLessThan(60_000);
+});
+
 it('DynamoDbErasureTables asks for all backups and exports of the table, page by page', async () => {
   const arn = `arn:${'x'.repeat(40)}`;
   const requests = await requestsOf((tables) => tables.copies('us-west-2', 0), {

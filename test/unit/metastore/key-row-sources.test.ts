@@ -62,7 +62,7 @@ it('a transfer between tables reads its source and its target with consistent re
   ]);
 });
 
-/** The results for the rows of a source, and the commands that the target got. `present` returns a row of the target. */
+/** The results for the rows of a source, and the commands to the target. `present` returns the answer to a command. */
 async function transferred(
   rows: readonly SourceRow[],
   present: (command: string, input: Record<string, unknown>) => object,

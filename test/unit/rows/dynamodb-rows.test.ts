@@ -71,6 +71,33 @@ it('DynamoDbRows counts a write whose condition failed towards the write units',
   expect(performance.now() - beganMs).toBeGreaterThan(140);
 });
 
+it('DynamoDbRows counts one unit for a call if the response does not say how many units the call consumed', async () => {
+  stub = await startStub(({ headers }) => {
+    const isDescription = String(headers['x-amz-target']).endsWith('DescribeTable');
+    return success(isDescription ? { Table: { KeySchema: [] } } : { Items: [], LastEvaluatedKey: { id: { S: '1' } } });
+  });
+  const rows = openRows(stub.url, 20, undefined, 20);
+  const write = (): Promise<unknown> => rows.replace(ROW, new Map([['r', { kind: 'text', text: 'x' }]]));
+  const pages = rows.pages(undefined);
+  for (const call of [write, () => pages.next()]) {
+    const beganMs = performance.now();
+    for (let i = 0; i < 4; i += 1) await call();
+    // The first call does not wait. Each later call waits until 50 ms after the previous one.
+    expect(performance.now() - beganMs).toBeGreaterThan(140);
+  }
+  await pages.return([]);
+});
+
+it('DynamoDbRows reports a write that the table refuses as a fault of the table', async () => {
+  stub = await startStub(refusal('AccessDeniedException'));
+  const write = openRows(stub.url).replace(ROW, new Map([['r', { kind: 'text', text: 'x' }]]));
+  expect(await errorOf(write)).toMatchObject({
+    name: 'SourceFault',
+    mayPass: false,
+    message: expect.stringMatching(/^The table Orders fails: AccessDeniedException/) as string,
+  });
+});
+
 /** Starts a table with one item, in which each call consumes 2000 capacity units. */
 async function startCostlyTable(): Promise<string> {
   const ConsumedCapacity = { CapacityUnits: 2000 };
@@ -252,6 +279,27 @@ it('DynamoDbRows names each attribute once in a request, even if the partition a
       ExpressionAttributeValues: { ':n0': { S: 'y' }, ':o0': { S: 'x' } },
       ReturnConsumedCapacity: 'TOTAL',
     },
+  ]);
+});
+
+it('DynamoDbRows reads a partition and a context that are numbers, and no partition from other types', async () => {
+  const Items = [
+    { id: { S: '1' }, p: { N: '42' }, c: { N: '7' } },
+    { id: { S: '2' }, p: { BOOL: true }, c: { NULL: true } },
+    { id: { S: '3' } },
+  ];
+  stub = await startStub(success({ Table: { KeySchema: [{ AttributeName: 'id' }] } }), success({ Items }));
+  const table = { tableName: 'Orders', region: 'us-west-2', endpoint: stub.url };
+  const names = { partitionField: 'p', partition: 'unused', context: { of: 'all' }, contextFrom: { c: 'c' } };
+  const options = { ...names, table, fields: ['r'], segment: { index: 0, of: 1 } };
+  const rows = new DynamoDbRows({ ...options, readUnits: undefined, writeUnits: undefined }, Date.now);
+  const read: object[] = [];
+  for await (const page of rows.pages(undefined))
+    read.push(...page.map(({ id, partition, context, cells }) => ({ id, partition, context, cells })));
+  expect(read).toEqual([
+    { id: '{"id":"1"}', partition: '42', context: { of: 'all', c: '7' }, cells: new Map() },
+    { id: '{"id":"2"}', partition: '', context: { of: 'all', c: undefined }, cells: new Map() },
+    { id: '{"id":"3"}', partition: '', context: { of: 'all', c: undefined }, cells: new Map() },
   ]);
 });
 

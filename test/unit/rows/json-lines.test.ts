@@ -136,6 +136,22 @@ describe('JsonLinesRows', () => {
     expect(await readdir(folder)).not.toContain(partials[0]);
   });
 
+  it('continues a dry run from a position, and writes no output', async () => {
+    await writeFile(join(folder, 'in'), '{"r":"old"}\n'.repeat(5000));
+    const dry = () =>
+      new JsonLinesRows({ ...NAMES, file: join(folder, 'in'), output: undefined, fields: ['r'], idField: undefined });
+    const rows = dry();
+    const pages = rows.pages(undefined);
+    await pages.next();
+    const position = await rows.position();
+    await pages.return(undefined);
+    const ids: string[] = [];
+    for await (const page of dry().pages(position)) ids.push(...page.map(({ id }) => id));
+    expect(position).toMatchObject({ line: 1024, partial: undefined });
+    expect([ids.length, ids[0], ids.at(-1)]).toEqual([5000 - 1024, 'line 1025', 'line 5000']);
+    expect(await readdir(folder)).toEqual(['in']);
+  });
+
   it('drops the output that an earlier run wrote after its last saved position', async () => {
     await writeFile(join(folder, 'in'), '{"r":"old"}\n'.repeat(5000));
     const saved = await work(undefined, { pages: 1, isSaved: true });
