@@ -52,5 +52,17 @@ describe('SessionFactory.preload', () => {
     expect(await codeOf(started.preload({ deadlineAtMs: world.clock.nowMs + 20 }))).toBe('DeadlineExceeded');
     world.kms.interfere = () => {};
     expect((await started.session('p').encrypt(PAYLOAD)).data.length).toBeGreaterThan(0);
+    await world.process().preload({ deadlineAtMs: world.clock.nowMs + 60_000 });
+  });
+});
+
+describe('SessionFactory.checkSystemKey', () => {
+  it('fails with DeadlineExceeded at its deadline, even if the KMS ignores the signal of the deadline', async () => {
+    await world.process().session('p').encrypt(PAYLOAD);
+    const service = world.process();
+    world.kms.interfere = () => new Promise(() => {});
+    expect(await codeOf(service.checkSystemKey({ deadlineAtMs: world.clock.nowMs + 20 }))).toBe('DeadlineExceeded');
+    world.kms.interfere = () => {};
+    await service.checkSystemKey({ deadlineAtMs: world.clock.nowMs + 60_000 });
   });
 });

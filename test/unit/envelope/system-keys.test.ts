@@ -1,4 +1,4 @@
-/** Tests how many System Keys a process remembers as revoked, and which of them it forgets first. */
+/** Tests how long a process keeps System Keys, and how many of them it remembers as revoked. */
 import { beforeEach, expect, it } from 'vitest';
 import { checkedKms } from '../../../src/envelope/checked-ports.ts';
 import { cryptoPolicy } from '../../../src/envelope/crypto-policy.ts';
@@ -13,9 +13,11 @@ const { systemKeyId: id } = new KeyNaming({ service: 'svc', product: 'prod' });
 const noStaleKey = (): undefined => undefined;
 let world: FakeDependencies;
 let keys: SystemKeys;
+let cacheUse: string[];
 
 beforeEach(() => {
   world = new FakeDependencies();
+  cacheUse = [];
   const { metastore, kms, clock } = world;
   // The cache holds two keys for one millisecond. So a later request makes no call only if SystemKeys remembers the
   // revocation.
@@ -28,7 +30,7 @@ beforeEach(() => {
       policy,
       keyRowProofs: 'verify',
       now: clock.now,
-      events: NO_ENVELOPE_EVENTS,
+      events: { ...NO_ENVELOPE_EVENTS, cacheUsed: (kind, outcome) => void cacheUse.push(`${kind} ${outcome}`) },
     }),
   );
 });
@@ -66,4 +68,14 @@ it("SystemKeys remembers a key's revocation for longer if the key was read again
   await callsFor(third);
   expect(await callsFor(first)).toEqual([]);
   expect(await callsFor(second)).toEqual(['Get SK']);
+});
+
+it('SystemKeys drops keys at their maximum age, even if the policy has a grace period', async () => {
+  for (const ageSeconds of [300, 200, 100]) {
+    const key = await revokedKey(ageSeconds);
+    world.clock.advance(10);
+    await keys.load(key, noDeadline(), noStaleKey);
+  }
+  // The cache holds two keys. If it kept the first two, it would have to evict one of them for the third.
+  expect(cacheUse).toEqual(Array(3).fill('system miss'));
 });

@@ -59,6 +59,16 @@ describe('a key row that cannot be read', () => {
     expect(await decrypt()).toBe('opens, Get IK');
   });
 
+  it('is read again only after five seconds, even if the clock steps back', async () => {
+    const repair = spoil('SK');
+    expect(await decrypt()).toBe('KeyRowUnreadable, Get IK, Get SK, Unwrap');
+    repair();
+    world.clock.advance(-3_600_000);
+    expect(await decrypt()).toBe('KeyRowUnreadable, Get IK');
+    world.clock.advance(5000);
+    expect(await decrypt()).toBe('opens, Get IK, Get SK, Unwrap');
+  });
+
   it('is not remembered if a KMS outage was the cause', async () => {
     world.kms.interfere = () => {
       throw new KeyfoldError('KmsUnavailable', 'out');
