@@ -123,7 +123,10 @@ describe('a session without a context', () => {
     const record = await open({}, world).withContext(HOME).encrypt(SECRET);
     world.log.take();
     const reader = open({}, world);
-    expect(await codeOf(reader.decrypt(record))).toBe('ContextRequired');
+    await expect(reader.decrypt(record)).rejects.toMatchObject({
+      code: 'ContextRequired',
+      message: 'A context is required: give the context that the record is bound to.',
+    });
     expect(await codeOf(reader.decryptJson(encodeDataRowRecord(record)))).toBe('ContextRequired');
     expect(world.log.take()).toEqual([]);
   });

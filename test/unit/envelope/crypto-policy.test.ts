@@ -46,7 +46,7 @@ describe('cryptoPolicy', () => {
     const policy = { expireAfterMs: 5000, createDatePrecisionMs: 5000 };
     expect(cryptoPolicy(policy)).toMatchObject(policy);
     expect(() => cryptoPolicy({ ...policy, createDatePrecisionMs: 5001 })).toThrow(
-      'createDatePrecisionMs is more than',
+      'createDatePrecisionMs is more than expireAfterMs: a new key could have expired already',
     );
   });
 

@@ -90,7 +90,10 @@ describe('a marked partition', () => {
     expect(await answers()).toEqual(['PartitionErased', 'PartitionErased']);
     const session = cold().session('p');
     expect(await codeOf(session.rewrap(record))).toBe('PartitionErased');
-    await expect(session.decrypt(record)).rejects.toMatchObject({ retryable: false });
+    await expect(session.decrypt(record)).rejects.toMatchObject({
+      retryable: false,
+      message: 'An operator has erased the keys of this partition.',
+    });
     expect(ignored).toEqual([]);
   });
 
@@ -99,6 +102,12 @@ describe('a marked partition', () => {
     expect(world.log.take()).toEqual(['Get IK', 'Get SK', 'Unwrap']);
     await codeOf(cold().session('p').encrypt(PAYLOAD));
     expect(world.log.take()).toEqual(['Query IK', 'Get SK', 'Unwrap']);
+  });
+
+  it('stays marked during a KMS outage, in which requests fail with KmsUnavailable', async () => {
+    world.kms.interfere = () => Promise.reject(new KeyfoldError('KmsUnavailable', 'down'));
+    expect(await answers()).toEqual(['KmsUnavailable', 'KmsUnavailable']);
+    expect(ignored).toEqual([]);
   });
 
   it('does not affect other partitions', async () => {
@@ -173,6 +182,24 @@ describe('an erased partition', () => {
     world.clock.advance(1001);
     expect(await codeOf(session.decrypt(named(5)))).toBe('PartitionErased');
     expect(world.log.take()).toEqual(['Get IK', 'Get IK']);
+  });
+
+  it.for<[string, () => void]>([
+    ['KmsUnavailable', () => (world.kms.interfere = () => Promise.reject(new KeyfoldError('KmsUnavailable', 'down')))],
+    [
+      'MetastoreUnavailable',
+      () => {
+        let reads = 0;
+        world.metastore.interfere = () => {
+          reads += 1;
+          if (reads === 2) throw new KeyfoldError('MetastoreUnavailable', 'down');
+        };
+      },
+    ],
+  ])('fails with %s if the process cannot read or check the tombstone', async ([code, fail]) => {
+    fail();
+    expect(await codeOf(cold().session('p').decrypt(record))).toBe(code);
+    expect(ignored).toEqual([]);
   });
 
   it('fails with PartitionErased if a record names the tombstone as its key', async () => {

@@ -211,7 +211,9 @@ describe('a process that loses the race to create a key', () => {
       // The message must escape the partition's name, because a terminal would interpret the control character in the
       // name.
       const id = kind === 'IK' ? '_IK_p\\u001b_svc_prod' : '_SK_svc_prod';
-      expect((error as Error).message).toContain(`No usable key of ${id} could be created`);
+      expect((error as Error).message).toBe(
+        `No usable key of ${id} could be created, because every key found was retired.`,
+      );
       expect(races).toBe(3);
     },
   );
@@ -220,7 +222,7 @@ describe('a process that loses the race to create a key', () => {
     Object.assign(world.metastore, { store: async () => 'duplicate' });
     const error = await errorOf(world.process().session('p').encrypt(PAYLOAD));
     expect(error).toMatchObject({ code: 'MetastoreUnavailable' });
-    expect((error as Error).message).toContain('refused a key row as a duplicate, but does not have it');
+    expect((error as Error).message).toBe('The metastore refused a key row as a duplicate, but does not have it.');
   });
 
   it('fails with the error that metastore.store throws', async () => {
@@ -300,6 +302,30 @@ describe('decrypt', () => {
     expect((absent as Error).message).toBe((foreign as Error).message);
   });
 
+  it.for<[string, (record: DataRowRecord) => DataRowRecord]>([
+    [
+      'its Intermediate Key is absent',
+      ({ key, data }) => ({ key: { ...key, parent: { ...key.parent, created: 60 } }, data }),
+    ],
+    [
+      'it names a key that is not of this partition',
+      ({ key, data }) => ({ key: { ...key, parent: { ...key.parent, id: '_IK_q_svc_prod' } }, data }),
+    ],
+    [
+      'the Data Row Key does not open under its Intermediate Key',
+      ({ key, data }) => ({ key: { ...key, encryptedKey: Buffer.alloc(60) }, data }),
+    ],
+    ['the payload does not open under its Data Row Key', ({ key }) => ({ key, data: Buffer.alloc(28) })],
+  ])('gives the reason "%s" only as the cause of RecordUnreadable', async ([why, change]) => {
+    const session = world.process().session('p');
+    const record = await session.encrypt(PAYLOAD);
+    expect(await errorOf(session.decrypt(change(record)))).toMatchObject({
+      code: 'RecordUnreadable',
+      message: 'The record cannot be opened for this partition.',
+      cause: { message: why },
+    });
+  });
+
   it.for([
     ['NaN', Number.NaN],
     ['not a whole number', 1.5],
@@ -325,7 +351,13 @@ describe('decrypt', () => {
     world.metastore.rows.clear();
     world.clock.nowMs = (record.key.parent.created + row.ageMinutes * 60) * 1000;
     const work = world.process({ regionSuffix: row.regionSuffix }).session('p').decrypt(record);
-    expect(await codeOf(work)).toBe(row.code);
+    expect(await errorOf(work)).toMatchObject({
+      code: row.code,
+      message:
+        row.code === 'RecordUnreadable'
+          ? 'The record cannot be opened for this partition.'
+          : 'A key of this record may not have been replicated to this region yet.',
+    });
   });
 
   it('fails with KeyNotYetVisible if a new System Key is absent from the table of this region', async () => {
@@ -351,16 +383,16 @@ describe('decrypt', () => {
   it.for([
     ['it names no System Key', { parent: undefined }],
     ["its System Key is not this service's", { parent: { id: '_SK_svc_other', created: 60 } }],
-    ['does not open under its System Key', { encryptedKey: Buffer.alloc(60, 1) }],
-    ['does not open under its System Key', { encryptedKey: Buffer.alloc(3) }],
+    ['its key does not open under its System Key', { encryptedKey: Buffer.alloc(60, 1) }],
+    ['its key does not open under its System Key', { encryptedKey: Buffer.alloc(3) }],
   ] as const)('names the row of an Intermediate Key in its error, with the reason "%s"', async ([why, change]) => {
     const record = await world.process().session('p').encrypt(PAYLOAD);
     const [row] = world.metastore.ofKind('IK');
     world.metastore.change(row as never, change as never);
     const error = await errorOf(world.process().session('p').decrypt(record));
     expect(error).toMatchObject({ code: 'KeyRowUnreadable' });
-    expect((error as Error).message).toContain(`_IK_p_svc_prod created ${record.key.parent.created}`);
-    expect((error as Error).message).toContain(why);
+    const { created } = record.key.parent;
+    expect((error as Error).message).toBe(`The key row _IK_p_svc_prod created ${created} cannot be read: ${why}.`);
   });
 
   it('names the row in its error if KMS cannot unwrap a System Key', async () => {
@@ -368,7 +400,9 @@ describe('decrypt', () => {
     const [row] = world.metastore.ofKind('SK');
     world.metastore.change(row as never, { encryptedKey: Buffer.alloc(60, 1) });
     const error = await errorOf(world.process().session('p').decrypt(record));
-    expect((error as Error).message).toContain('_SK_svc_prod created');
+    expect((error as Error).message).toBe(
+      `The key row _SK_svc_prod created ${row?.created} cannot be read: it does not open under the static master key.`,
+    );
     expect(await codeOf(world.process().session('p').encrypt(PAYLOAD))).toBe('KeyRowUnreadable');
   });
 });
@@ -516,6 +550,33 @@ describe('events', () => {
     takeOf(CACHE);
     await service.session('a').decrypt(record);
     expect(takeOf(CACHE)).toEqual(['intermediate miss', 'system miss', 'system eviction', 'intermediate eviction']);
+  });
+
+  it('give their listeners only the ID and the date of each key', async () => {
+    const given: Record<string, object> = {};
+    const listeners = {
+      keyCreated: (kind, key) => void (given[`${kind} created`] = key),
+      keyRetired: (kind, key) => void (given[`${kind} retired`] = key),
+      servedStale: (key) => void (given['stale'] = key),
+      openedUnbound: (key) => void (given['unbound'] = key),
+    } satisfies Partial<EnvelopeEvents>;
+    const service = world.process({ events: listeners, unboundBefore: world.clock.nowMs / 1000 });
+    const record = await service.session('p').encrypt(PAYLOAD);
+    await service.session('p').withContext({ id: '1' }).decrypt(record);
+    world.clock.advance(91 * DAY_MS);
+    const { key } = await service.session('p').encrypt(PAYLOAD);
+    world.metastore.interfere = () => Promise.reject(new KeyfoldError('MetastoreUnavailable', 'down'));
+    world.clock.advance(61 * MINUTE_MS);
+    await service.session('p').encrypt(PAYLOAD);
+    const [id, older, newer] = ['_SK_svc_prod', record.key.parent.created, key.parent.created];
+    expect(given).toEqual({
+      'system created': { id, created: newer },
+      'system retired': { id, created: older },
+      'intermediate created': key.parent,
+      'intermediate retired': record.key.parent,
+      stale: key.parent,
+      unbound: record.key.parent,
+    });
   });
 
   it('call keyUsed with the key of each record that a session encrypts, decrypts or rewraps', async () => {

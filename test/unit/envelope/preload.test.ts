@@ -57,6 +57,14 @@ describe('SessionFactory.preload', () => {
 });
 
 describe('SessionFactory.checkSystemKey', () => {
+  it('fails with KeyNotYetVisible if the service has no System Key, and makes none', async () => {
+    await expect(world.process().checkSystemKey()).rejects.toMatchObject({
+      code: 'KeyNotYetVisible',
+      message: 'The service has no System Key yet. The first encrypt makes one.',
+    });
+    expect(world.log.take()).toEqual(['Query SK']);
+  });
+
   it('fails with DeadlineExceeded at its deadline, even if the KMS ignores the signal of the deadline', async () => {
     await world.process().session('p').encrypt(PAYLOAD);
     const service = world.process();

@@ -21,7 +21,7 @@ beforeEach(() => {
   const { metastore, kms, clock } = world;
   // The cache holds two keys for one millisecond. So a later request makes no call only if SystemKeys remembers the
   // revocation.
-  const policy = cryptoPolicy({ maxSystemKeys: 2, systemKeyMaxAgeMs: 1 });
+  const policy = cryptoPolicy({ maxSystemKeys: 2, systemKeyMaxAgeMs: 1, flightTimeoutMs: 10_000 });
   keys = new SystemKeys(
     id,
     keyDependencies({
@@ -78,4 +78,22 @@ it('SystemKeys drops keys at their maximum age, even if the policy has a grace p
   }
   // The cache holds two keys. If it kept the first two, it would have to evict one of them for the third.
   expect(cacheUse).toEqual(Array(3).fill('system miss'));
+});
+
+it('SystemKeys gives each call to the metastore or the KMS at most flightTimeoutMs', async () => {
+  const key = await revokedKey(300);
+  const calls: string[] = [];
+  world.metastore.interfere = (call, { atMs }) => void calls.push(`${call} ${atMs - world.clock.now()}`);
+  world.kms.interfere = world.metastore.interfere;
+  await keys.load(key, noDeadline(), noStaleKey);
+  await keys.latest(noDeadline());
+  expect(calls).toEqual(['Get SK', 'Unwrap', 'Query SK', 'Wrap', 'Put SK'].map((call) => `${call} 10000`));
+});
+
+it('SystemKeys makes new keys under the latest System Key, even if it has just used an older one', async () => {
+  const [older, later] = [await revokedKey(200), await revokedKey(100)];
+  for (const row of world.metastore.ofKind('SK')) world.metastore.change(row, { revoked: false });
+  expect((await keys.latest(noDeadline())).toJSON()).toEqual(later);
+  expect((await keys.loadUsable(older, noDeadline(), noStaleKey))?.toJSON()).toEqual(older);
+  expect((await keys.latest(noDeadline())).toJSON()).toEqual(later);
 });

@@ -317,6 +317,11 @@ describe('encrypt', () => {
       const seconds = Math.floor(nowSeconds());
       for (let i = -40; i <= 60; i += 1) copyTo(kind, seconds + i, { revoked: true });
       expect(await codeOf(world.process().session('p').encrypt(PAYLOAD))).toBe('MetastoreUnavailable');
+      // A metastore that returns all rows shows in advance that no date is free.
+      Object.assign(world.metastore, { loadRecent: async () => world.metastore.ofKind(kind).toReversed() });
+      world.log.take();
+      await expect(world.process().session('p').encrypt(PAYLOAD)).rejects.toThrow(/^No usable key of _[IS]K_/);
+      expect(world.log.take().filter((call) => call === `Put ${kind}`)).toEqual([]);
     },
   );
 });

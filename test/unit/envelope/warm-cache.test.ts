@@ -273,6 +273,20 @@ describe('the key cache', () => {
     expect(cache.latest('a' as never)).toBeUndefined();
   });
 
+  it('replaces the latest key of an ID by an older key only if the later key is retired', () => {
+    const cache = new KeyCache({ maxKeys: 9, maxAgeMs: 60, graceMs: 0, evicted: () => {} }, world.clock.now);
+    const [older, later] = [60, 120].map(
+      (created) => new EnvelopeKey(Buffer.alloc(32), world.clock.now(), { id: 'a', created } as never),
+    ) as [EnvelopeKey, EnvelopeKey];
+    cache.putLatest(later, () => false);
+    cache.putLatest(older, () => false);
+    expect(cache.latest('a' as never)).toBe(later);
+    cache.putLatest(older, () => true);
+    expect(cache.latest('a' as never)).toBe(older);
+    cache.putLatest(later, () => false);
+    expect(cache.latest('a' as never)).toBe(later);
+  });
+
   it('drops unused keys after their maximum age and their grace period', () => {
     const limits = { maxKeys: 10, maxAgeMs: 60 * MINUTE_MS, graceMs: 15 * MINUTE_MS, evicted: () => {} };
     const cache = new KeyCache(limits, world.clock.now);
@@ -701,6 +715,22 @@ describe('the deadline of a shared load', () => {
     expect(await leaving).toBe('DeadlineExceeded');
     held.resolve();
     expect((await staying).key.parent.id).toBe('_IK_p_svc_prod');
+  });
+
+  it('is at most flightTimeoutMs away for each call to the metastore or the KMS', async () => {
+    const calls: string[] = [];
+    world.metastore.interfere = (call, { atMs }) => void calls.push(`${call} ${atMs - world.clock.now()}`);
+    world.kms.interfere = world.metastore.interfere;
+    const policy = { flightTimeoutMs: 10_000 };
+    const { key, data } = await world.process({ policy }).session('p').encrypt(PAYLOAD);
+    await world.process({ policy }).session('p').decrypt({ key, data });
+    const absent = { key: { ...key, parent: { ...key.parent, created: 60 } }, data };
+    expect(await codeOf(world.process({ policy }).session('p').decrypt(absent))).toBe('RecordUnreadable');
+    await world.process({ policy }).preload();
+    const expected = ['Query IK', 'Query SK', 'Wrap', 'Put SK', 'Put IK', 'Get IK', 'Get SK', 'Unwrap'];
+    expected.push('Get IK', 'Get IK');
+    expect(calls.splice(0, 10)).toEqual(expected.map((call) => `${call} 10000`));
+    expect(calls[1]).toBe('Unwrap 10000');
   });
 
   it('is the latest deadline of its requests, but at most flightTimeoutMs away', async () => {

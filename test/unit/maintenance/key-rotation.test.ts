@@ -83,3 +83,18 @@ it('a rotation makes the first key of an ID, and needs no metastore that lists r
   const next = await new KeyRotation({ ...options, metastore }).rotate(SYSTEM);
   expect(next?.created).toBeGreaterThan(made?.created ?? Infinity);
 });
+
+it.for(['IK', 'SK'] as const)(
+  'a rotation returns undefined if another process makes the next %s first',
+  async (kind) => {
+    const id = kind === 'IK' ? first.id : SYSTEM;
+    let won: KeyMeta | undefined;
+    world.metastore.interfere = async (call) => {
+      if (call !== `Put ${kind}`) return;
+      world.metastore.interfere = () => {};
+      won = await rotate(id);
+    };
+    expect(await rotate(id)).toBeUndefined();
+    expect(world.metastore.latest(id)?.created).toBe(won?.created);
+  },
+);
