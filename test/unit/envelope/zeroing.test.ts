@@ -64,12 +64,13 @@ function opened(key: Uint8Array, sealed: Uint8Array | undefined): Buffer {
 }
 
 describe('the bytes of a key', () => {
-  it('are zeroed after encrypt, decrypt and rewrap', async () => {
+  it('are zeroed after encrypt, decrypt, rewrap and the check of the System Key', async () => {
     const record = await world.process().session('p').encrypt(PAYLOAD);
     await world.process().session('p').decrypt(record);
     const [key] = world.metastore.ofKind('IK');
     if (key !== undefined) world.metastore.change(key, { revoked: true });
     expect((await world.process().session('p').rewrap(record)).rewrapped).toBe(true);
+    await world.process().checkSystemKey();
     expect(counts()).toEqual({ held: 'enough', stillHold: 0 });
   });
 

@@ -256,6 +256,17 @@ describe('SystemKeyMaintenance', () => {
     expect(report.created?.created).toBeGreaterThan(row?.created ?? 0);
   });
 
+  it.for(['minSealingCreated', 'minOpeningCreated'] as const)(
+    'makes a System Key if the current System Key is older than %s',
+    async (minimum) => {
+      const created = (await maintenance().run()).created?.created ?? 0;
+      clock.advance(MINUTE_MS);
+      expect((await maintenance({ policy: { [minimum]: created } }).run()).created).toBeUndefined();
+      const next = (await maintenance({ policy: { [minimum]: created + 1 } }).run()).created?.created;
+      expect(next).toBeGreaterThan(created);
+    },
+  );
+
   it('makes only one System Key if ten runs are concurrent', async () => {
     await Promise.all(Array.from({ length: 10 }, () => maintenance().run()));
     expect(await createdTimes()).toHaveLength(1);
