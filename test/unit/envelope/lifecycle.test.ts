@@ -280,6 +280,19 @@ describe('a revocation', () => {
     expect((await service.session('b').encrypt(PAYLOAD)).key.parent).not.toEqual(b.key.parent);
   });
 
+  it('of a System Key is looked for once for all Intermediate Keys under the key', async () => {
+    const service = world.process({ policy: { systemKeyMaxAgeMs: 10 * MINUTE_MS, intermediateKeyMaxAgeMs: DAY_MS } });
+    await service.session('p').encrypt(PAYLOAD);
+    world.clock.advance(5 * MINUTE_MS);
+    await service.session('q').encrypt(PAYLOAD);
+    world.clock.advance(55 * MINUTE_MS);
+    world.log.take();
+    await service.session('p').encrypt(PAYLOAD);
+    expect(world.log.take()).toEqual(['Query IK', 'Get SK', 'Unwrap']);
+    await service.session('q').encrypt(PAYLOAD);
+    expect(world.log.take()).toEqual([]);
+  });
+
   it('is looked for with one read of each key row and without a KMS call', async () => {
     const service = world.process({ policy: { systemKeyMaxAgeMs: DAY_MS, intermediateKeyMaxAgeMs: DAY_MS } });
     await service.session('p').encrypt(PAYLOAD);

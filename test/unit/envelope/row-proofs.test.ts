@@ -178,6 +178,13 @@ describe('the basis of a row proof', () => {
     const sealed = await fresh.process({ kms }).session('p').encrypt(PAYLOAD);
     await fresh.process({ kms }).session('p').decrypt(sealed);
     expect(keys).toEqual([Buffer.alloc(32), Buffer.alloc(32)]);
+    const unwrap: KeyManagementService['unwrap'] = async (...given) => ({
+      ...(await kms.unwrap(...given)),
+      key: Buffer.alloc(31),
+    });
+    const short = fresh.process({ kms: { ...kms, unwrap } }).session('p');
+    expect(await codeOf(short.decrypt(sealed))).toBe('KeyRowUnreadable');
+    expect(keys).toEqual(Array(3).fill(Buffer.alloc(32)));
   });
 });
 

@@ -1,13 +1,13 @@
 /** Tests how long a process keeps System Keys, and how many of them it remembers as revoked. */
 import { beforeEach, expect, it } from 'vitest';
 import { checkedKms } from '../../../src/envelope/checked-ports.ts';
-import { cryptoPolicy } from '../../../src/envelope/crypto-policy.ts';
+import { cryptoPolicy, type CryptoPolicy } from '../../../src/envelope/crypto-policy.ts';
 import { keyDependencies } from '../../../src/envelope/key-dependencies.ts';
 import { NO_ENVELOPE_EVENTS } from '../../../src/envelope/ports.ts';
 import { SystemKeys } from '../../../src/envelope/system-keys.ts';
 import type { EpochSeconds, KeyMeta } from '../../../src/records/ids.ts';
 import { KeyNaming } from '../../../src/records/ids.ts';
-import { FakeDependencies, noDeadline } from '../../support/fakes.ts';
+import { DAY_MS, FakeDependencies, MINUTE_MS, noDeadline } from '../../support/fakes.ts';
 
 const { systemKeyId: id } = new KeyNaming({ service: 'svc', product: 'prod' });
 const noStaleKey = (): undefined => undefined;
@@ -18,22 +18,25 @@ let cacheUse: string[];
 beforeEach(() => {
   world = new FakeDependencies();
   cacheUse = [];
-  const { metastore, kms, clock } = world;
   // The cache holds two keys for one millisecond. So a later request makes no call only if SystemKeys remembers the
   // revocation.
-  const policy = cryptoPolicy({ maxSystemKeys: 2, systemKeyMaxAgeMs: 1, flightTimeoutMs: 10_000 });
-  keys = new SystemKeys(
+  keys = systemKeys({ maxSystemKeys: 2, systemKeyMaxAgeMs: 1, flightTimeoutMs: 10_000 });
+});
+
+function systemKeys(policy: Partial<CryptoPolicy>): SystemKeys {
+  const { metastore, kms, clock } = world;
+  return new SystemKeys(
     id,
     keyDependencies({
       metastore,
       kms: checkedKms(kms),
-      policy,
+      policy: cryptoPolicy(policy),
       keyRowProofs: 'verify',
       now: clock.now,
       events: { ...NO_ENVELOPE_EVENTS, cacheUsed: (kind, outcome) => void cacheUse.push(`${kind} ${outcome}`) },
     }),
   );
-});
+}
 
 /** Stores a revoked System Key that is this many seconds old. */
 async function revokedKey(ageSeconds: number): Promise<KeyMeta> {
@@ -96,4 +99,19 @@ it('SystemKeys makes new keys under the latest System Key, even if it has just u
   expect((await keys.latest(noDeadline())).toJSON()).toEqual(later);
   expect((await keys.loadUsable(older, noDeadline(), noStaleKey))?.toJSON()).toEqual(older);
   expect((await keys.latest(noDeadline())).toJSON()).toEqual(later);
+});
+
+it('SystemKeys reads the row of a cached key once in a check interval, even if it has loaded other keys', async () => {
+  const rows = [await revokedKey(300), await revokedKey(200), await revokedKey(100)] as const;
+  for (const row of world.metastore.ofKind('SK')) world.metastore.change(row, { revoked: false });
+  const [first, second, third] = rows;
+  keys = systemKeys({ maxSystemKeys: 2, systemKeyMaxAgeMs: DAY_MS });
+  for (const key of [first, second, first, third]) await keys.load(key, noDeadline(), noStaleKey);
+  expect(cacheUse.slice(2)).toEqual(['system hit', 'system miss', 'system eviction']);
+  world.clock.advance(60 * MINUTE_MS);
+  world.log.take();
+  for (const calls of [['Get SK'], []]) {
+    expect((await keys.loadUsable(first, noDeadline(), noStaleKey))?.toJSON()).toEqual(first);
+    expect(world.log.take()).toEqual(calls);
+  }
 });

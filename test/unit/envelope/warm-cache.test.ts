@@ -183,16 +183,21 @@ describe('a request that waits for a key', () => {
     expect(await patient).toEqual(PAYLOAD);
   });
 
-  it('does not abort the search for a System Key if an encrypt in another partition also waits', async () => {
-    const service = world.process();
-    const { release, signals } = hold('Query SK');
-    const hasty = service.session('p').encrypt(PAYLOAD, { deadlineAtMs: world.clock.nowMs + 20 });
-    const patient = service.session('q').encrypt(PAYLOAD);
-    expect(await codeOf(hasty)).toBe('DeadlineExceeded');
-    expect(signals.map(({ aborted }) => aborted)).toEqual([false]);
-    release();
-    expect((await patient).data).toHaveLength(PAYLOAD.length + 28);
-  });
+  it.for(['Query SK', 'Unwrap', 'Wrap', 'Put SK'])(
+    'does not abort the call %s if an encrypt in another partition also waits',
+    async (call) => {
+      if (call === 'Unwrap') await world.process().session('other').encrypt(PAYLOAD);
+      const service = world.process();
+      const { release, signals } = hold(call);
+      world.kms.interfere = world.metastore.interfere;
+      const hasty = service.session('p').encrypt(PAYLOAD, { deadlineAtMs: world.clock.nowMs + 20 });
+      const patient = service.session('q').encrypt(PAYLOAD);
+      expect(await codeOf(hasty)).toBe('DeadlineExceeded');
+      expect(signals.map(({ aborted }) => aborted)).toEqual([false]);
+      release();
+      expect((await patient).data).toHaveLength(PAYLOAD.length + 28);
+    },
+  );
 
   it("rejects with its signal's abort reason", async () => {
     const session = world.process().session('p');
@@ -562,12 +567,21 @@ describe('a warm process during a metastore outage', () => {
   it('waits one second if only the read of the System Key stalls', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     world.clock.advance(60 * MINUTE_MS);
-    world.metastore.interfere = (call) => (call.endsWith('SK') ? new Promise(() => {}) : undefined);
+    const signals: AbortSignal[] = [];
+    world.metastore.interfere = (call, { signal }) => {
+      if (!call.endsWith('SK')) return undefined;
+      signals.push(signal);
+      return new Promise(() => {});
+    };
     const deadlineAtMs = world.clock.now() + 5000;
     const sealed = session.encrypt(PAYLOAD, { deadlineAtMs });
     const opened = session.decrypt(record, { deadlineAtMs });
     const both = Promise.allSettled([sealed, opened]);
-    await vi.advanceTimersByTimeAsync(1000);
+    await vi.advanceTimersByTimeAsync(999);
+    expect(signals.map(({ aborted }) => aborted)).toEqual([false]);
+    expect(stale).toHaveLength(0);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(signals.map(({ aborted }) => aborted)).toEqual([true]);
     expect(stale).toHaveLength(2);
     await vi.advanceTimersByTimeAsync(5000);
     expect(await both).toMatchObject([{ status: 'fulfilled' }, { status: 'fulfilled', value: PAYLOAD }]);
