@@ -1,4 +1,7 @@
 /** The contract of the operator's commands on an SQL database, with the settings from the SQL page. */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { beforeAll, beforeEach, expect, it } from 'vitest';
 import {
   parseEpochSeconds,
@@ -7,8 +10,11 @@ import {
   type EnvelopeKeyRecord,
   type KeyId,
 } from '../../../src/index.ts';
+import { openDatabase } from '../../../src/metastore/sql/open-database.ts';
+import { SqlErasureRegister } from '../../../src/metastore/sql/sql-erasure-register.ts';
 import { noDeadline } from '../fakes.ts';
 import { OperatorFixture, type CliRun } from '../operator.ts';
+import { StubVault } from '../stub-vault.ts';
 import type { OpenMetastore, SqlDatabase, SqlKind } from '../sql-database.ts';
 
 const MASTER_KEY = Buffer.alloc(32, 7);
@@ -125,6 +131,38 @@ export function sqlOperatorContract(kind: SqlKind, open: () => SqlDatabase): voi
     expect(await json(['keys', 'prove', '--yes'])).toMatchObject({ code: 0, answer: [added, proven] });
     expect(await opened.metastore.loadLatest(SYSTEM_KEY, noDeadline())).toEqual({ ...row, proof });
     expect((await keyfold(['keys', 'prove', '--yes', '--against', 'backup'])).code).toBe(2);
+  });
+
+  it('keyfold maintain makes the first System Key, checks the System Keys, and names the erasures that are due', async () => {
+    const [vault, folder] = [await StubVault.start(), await mkdtemp(join(tmpdir(), 'keyfold-token-'))];
+    await writeFile(join(folder, 'token'), 'fixed');
+    const run = (args: readonly string[]): Promise<CliRun> =>
+      operator.keyfold(args, {
+        ...sqlSettings(kind, database),
+        KEYFOLD_KMS: 'vault',
+        KEYFOLD_VAULT_ADDRESSES: vault.url,
+        KEYFOLD_VAULT_TRANSIT_KEY: 'keyfold',
+        KEYFOLD_VAULT_AUTH: 'token',
+        KEYFOLD_VAULT_SECRET_FILE: join(folder, 'token'),
+      });
+    operator.clock.nowMs = Date.now();
+    expect((await run(['maintain', '--dry-run', '--json'])).code).toBe(0);
+    expect(await opened.metastore.rows(SYSTEM_KEY, noDeadline())).toEqual([]);
+    const made = JSON.parse((await run(['maintain', '--json'])).stdout) as { created: { created: number } };
+    expect(made.created).toEqual({ id: SYSTEM_KEY, created: expect.any(Number) as number });
+    expect(await opened.metastore.rows(SYSTEM_KEY, noDeadline())).toMatchObject([made.created]);
+    const { KEYFOLD_METASTORE_URL: url = '' } = sqlSettings(kind, database);
+    const register = await openDatabase(url, 'KEYFOLD_METASTORE_URL');
+    const due = { partition: 'p', erase: 'e', at: 60, due: 61 } as never;
+    await new SqlErasureRegister(register, { service: 'orders', product: 'shop' }).add(due);
+    await register.close();
+    const { code, stdout } = await run(['maintain', '--json']);
+    expect([code, JSON.parse(stdout)]).toMatchObject([
+      0,
+      { systemKeys: [{ ...made.created, regions: [{ opens: true }] }], erasuresDue: [due] },
+    ]);
+    await vault.stop();
+    await rm(folder, { recursive: true });
   });
 
   it('keyfold verify opens records', async () => {

@@ -1,7 +1,7 @@
 import { createSecretKey } from 'node:crypto';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { open } from '../../../src/crypto/aead.ts';
-import { KeyfoldError, type DataRowRecord, type EnvelopeEvents } from '../../../src/index.ts';
+import { KeyfoldError, type DataRowRecord, type EnvelopeEvents, type EnvelopeKeyRecord } from '../../../src/index.ts';
 import { codeOf, DAY_MS, errorOf, FakeDependencies, MINUTE_MS } from '../../support/fakes.ts';
 
 const PAYLOAD = Buffer.from('payload');
@@ -382,7 +382,7 @@ describe('decrypt', () => {
     expect(await codeOf(world.process({ regionSuffix }).session('p').decrypt(record))).toBe('KeyRowUnreadable');
   });
 
-  it('fails with KeyNotYetVisible if a new Intermediate Key names an old System Key that is absent', async () => {
+  it('fails with KeyNotYetVisible if a System Key is absent, and the key or the Intermediate Key under it is new', async () => {
     const regionSuffix = 'us-west-2';
     await world.process({ regionSuffix }).session('other').encrypt(PAYLOAD);
     world.clock.advance(16 * MINUTE_MS);
@@ -391,6 +391,10 @@ describe('decrypt', () => {
     expect(await codeOf(world.process({ regionSuffix }).session('p').decrypt(record))).toBe('KeyNotYetVisible');
     world.clock.advance(16 * MINUTE_MS);
     expect(await codeOf(world.process({ regionSuffix }).session('p').decrypt(record))).toBe('KeyRowUnreadable');
+    const row = world.metastore.ofKind('IK').at(-1) as EnvelopeKeyRecord;
+    const parent = { ...row.parent, created: Math.floor(world.clock.nowMs / 1000) } as EnvelopeKeyRecord['parent'];
+    world.metastore.change(row, { parent });
+    expect(await codeOf(world.process({ regionSuffix }).session('p').decrypt(record))).toBe('KeyNotYetVisible');
   });
 
   it.for([

@@ -409,6 +409,22 @@ describe('a session whose clock has stepped back', () => {
     expect(world.log.take()).toEqual(['Get IK', 'Get SK', 'Unwrap']);
   });
 
+  it('does not keep a plaintext key that it makes or loads after the step beyond its maximum age', async () => {
+    const service = world.process();
+    await createdBy(service);
+    world.clock.advance(-5 * MINUTE_MS);
+    const record = await service.session('q').encrypt(PAYLOAD);
+    world.clock.advance(HOUR_MS - 1);
+    world.log.take();
+    await service.session('q').decrypt(record);
+    expect(world.log.take()).toEqual([]);
+    for (const ms of [1, HOUR_MS]) {
+      world.clock.advance(ms);
+      await service.session('q').decrypt(record);
+      expect(world.log.take()).toEqual(['Get IK', 'Get SK', 'Unwrap']);
+    }
+  });
+
   it('looks again for a key that was absent before', async () => {
     const record = await world.process().session('p').encrypt(PAYLOAD);
     const [row] = world.metastore.ofKind('IK');

@@ -10,6 +10,7 @@ import {
   KeyfoldError,
   type DataRowRecord,
   type Deadline,
+  type EnvelopeKeyRecord,
   type Session,
   type SessionFactory,
   type SessionFactoryOptions,
@@ -587,6 +588,18 @@ describe('a warm process during a metastore outage', () => {
     expect(await both).toMatchObject([{ status: 'fulfilled' }, { status: 'fulfilled', value: PAYLOAD }]);
   });
 
+  it('waits one second if only the search for older keys stalls', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    world.clock.advance(60 * MINUTE_MS);
+    const [row] = world.metastore.ofKind('IK') as [EnvelopeKeyRecord];
+    const created = (Math.floor(world.clock.nowMs / 1000) + 300) as EnvelopeKeyRecord['created'];
+    world.metastore.change({ ...row, created }, { revoked: true });
+    world.metastore.interfere = (call) => (call === 'Recent IK' ? new Promise(() => {}) : undefined);
+    const sealed = session.encrypt(PAYLOAD);
+    await vi.advanceTimersByTimeAsync(1000);
+    expect((await sealed).key.parent).toEqual(record.key.parent);
+  });
+
   it('waits for at most half of the time that the request has left', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     world.clock.advance(60 * MINUTE_MS);
@@ -603,6 +616,30 @@ describe('a warm process during a metastore outage', () => {
     await session.decrypt(record);
     takeDown();
     expect(await codeOf(session.encrypt(PAYLOAD))).toBe('MetastoreUnavailable');
+  });
+
+  it('never encrypts under a key that a decrypt has found to be revoked, even if KMS made the decrypt fail', async () => {
+    const [row] = world.metastore.ofKind('IK');
+    if (row !== undefined) world.metastore.change(row, { revoked: true });
+    world.clock.advance(61 * MINUTE_MS);
+    world.kms.interfere = () => Promise.reject(new KeyfoldError('KmsUnavailable', 'down'));
+    expect(await codeOf(session.decrypt(record))).toBe('KmsUnavailable');
+    takeDown();
+    expect(await codeOf(session.encrypt(PAYLOAD))).toBe('MetastoreUnavailable');
+  });
+
+  it('fails if the grace period ends while the metastore does not answer', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    world.clock.advance(75 * MINUTE_MS - 1);
+    world.metastore.interfere = () => new Promise(() => {});
+    const failed = errorOf(session.encrypt(PAYLOAD));
+    await vi.advanceTimersByTimeAsync(500);
+    world.clock.advance(1);
+    await vi.advanceTimersByTimeAsync(500);
+    expect(await failed).toMatchObject({
+      code: 'MetastoreUnavailable',
+      message: 'The metastore did not answer within a second.',
+    });
   });
 
   it('does not mistake a hanging KMS region for a metastore outage', async () => {

@@ -130,9 +130,9 @@ describe('the bytes of a key', () => {
     spied.keys.length = 0;
     const session = world.process().session('p');
     expect(await codeOf(session.decrypt({ ...record, key: { ...record.key, encryptedKey } }))).toBe('RecordUnreadable');
-    world.metastore.change(intermediate as never, { encryptedKey: misfit(systemKey) });
+    world.metastore.change(intermediate as never, { encryptedKey: misfit(systemKey), proof: undefined });
     expect(await codeOf(world.process().session('p').decrypt(record))).toBe('KeyRowUnreadable');
-    world.metastore.change(system as never, { encryptedKey: misfit(Buffer.alloc(32, 7)) });
+    world.metastore.change(system as never, { encryptedKey: misfit(Buffer.alloc(32, 7)), proof: undefined });
     expect(await codeOf(world.process().session('p').decrypt(record))).toBe('KeyRowUnreadable');
     const misfits = spied.keys.filter(({ length }) => length === size);
     expect(misfits).toEqual(Array(3).fill(Buffer.alloc(size)));
