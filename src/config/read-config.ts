@@ -4,7 +4,8 @@ import { isPartition, isPossibleKeyId, KeyNaming, nameFaults } from '../records/
 import { failoverFaults } from '../kms/failover-policy.ts';
 import { awsPartitionFaults, keyFaults, parseKmsArn } from '../kms/key-arn.ts';
 import { staticKmsFaults } from '../kms/static-kms.ts';
-import { isOfOtherRegion, regionOfTable } from '../metastore/table-name.ts';
+import { isOfOtherRegion } from '../input/endpoint.ts';
+import { regionOfTable } from '../metastore/table-name.ts';
 import {
   configOf,
   awsOrStaticKmsOf,

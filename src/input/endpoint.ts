@@ -15,3 +15,13 @@ export function endpointFaults(endpoint: string | undefined): string[] {
     ? ['has a query, a fragment or credentials']
     : [];
 }
+
+/** A host of DynamoDB or KMS on AWS, also with FIPS, of one account or of a VPC endpoint. It captures the region. */
+const AWS_HOST =
+  /(?:^|\.)(?:(?:dynamodb|kms)(?:-fips)?|ddb)\.([a-z0-9-]+)\.(?:vpce\.)?(?:amazonaws\.com|api\.aws|api\.amazonwebservices\.com)/;
+
+/** Whether an endpoint is AWS's in another region. AWS refuses every request that is signed for another region. */
+export function isOfOtherRegion(endpoint: string, region: string): boolean {
+  const [, named = region] = AWS_HOST.exec(new URL(endpoint).hostname) ?? [];
+  return named !== region;
+}

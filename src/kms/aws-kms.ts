@@ -16,7 +16,7 @@ import { listening, numberFaults, withDefaults } from '../input/defaults.ts';
 import { CREDENTIALS, sdkClient, type Credentials, type SdkClient } from '../connections/sdk-client.ts';
 import type { Clock } from '../async/clock.ts';
 import { checkDeadline, deadlineExceeded, eitherOf, halfOf, timerFaults, withDeadline } from '../async/deadline.ts';
-import { endpointFaults } from '../input/endpoint.ts';
+import { endpointFaults, isOfOtherRegion } from '../input/endpoint.ts';
 import { invalidConfiguration, KeyfoldError } from '../errors.ts';
 import type { KeyManagementService, Unwrapped, Wrapped } from '../envelope/ports.ts';
 import type { Deadline } from '../async/deadline.ts';
@@ -130,6 +130,10 @@ export class AwsKms implements KeyManagementService, WrapRenewer {
     faults.push(...numberFaults(timeouts, DEFAULT_TIMEOUTS));
     faults.push(...timerFaults(timeouts, ['connectionTimeoutMs', 'requestTimeoutMs']));
     faults.push(...endpointFaults(endpoint).map((fault) => `endpoint ${fault}`));
+    if (faults.length === 0 && endpoint !== undefined) {
+      const others = Object.keys(keys).filter((region) => isOfOtherRegion(endpoint, region));
+      faults.push(...others.map((region) => `endpoint is in another region than the KMS key of ${region}`));
+    }
     if (faults.length > 0) throw invalidConfiguration(faults);
     const clientOf = clientsOf(given);
     const accounts = new Set(Object.values(keys).map((arn) => parseKmsArn(arn)?.account ?? ''));

@@ -1,7 +1,7 @@
 import { DynamoDBClient, GetItemCommand, QueryCommand, type QueryCommandInput } from '@aws-sdk/client-dynamodb';
 import { timerFaults } from '../async/deadline.ts';
 import { keptConnections } from '../connections/agents.ts';
-import { endpointFaults } from '../input/endpoint.ts';
+import { endpointFaults, isOfOtherRegion } from '../input/endpoint.ts';
 import { retriesOf } from '../connections/retries.ts';
 import { withTimeLimit } from '../connections/sdk-client.ts';
 import { numberFaults } from '../input/defaults.ts';
@@ -9,7 +9,7 @@ import { errorNameOf, invalidConfiguration, KeyfoldError } from '../errors.ts';
 import type { KeyRow } from '../maintenance/key-table.ts';
 import type { DynamoDbMetastoreOptions } from './dynamodb-options.ts';
 import { isRegionName } from '../records/ids.ts';
-import { isOfOtherRegion, isTableName, NO_TABLE_NAME, regionOfTable } from './table-name.ts';
+import { isTableName, NO_TABLE_NAME, regionOfTable } from './table-name.ts';
 import { keyOfItem, readKeyItem, type KeyItem } from './dynamodb-item.ts';
 
 /** The options that configure Keyfold's own client. They cannot be combined with a caller's client. */

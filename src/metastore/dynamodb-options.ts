@@ -1,6 +1,7 @@
 import { CREDENTIALS, sdkClient, type Credentials, type SdkClient } from '../connections/sdk-client.ts';
 import { NUMBER, optional, STRING, type Types } from '../input/checks.ts';
-import { isOfOtherRegion, tableIn } from './table-name.ts';
+import { isOfOtherRegion } from '../input/endpoint.ts';
+import { tableIn } from './table-name.ts';
 
 /** The key table, and the client that reaches it. */
 export interface DynamoDbMetastoreOptions {

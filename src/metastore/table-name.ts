@@ -10,18 +10,6 @@ export function regionOfTable(table: string): string | undefined {
   return table.split(':')[3];
 }
 
-/** A host of DynamoDB on AWS, with FIPS, of one account or of a VPC endpoint. The pattern captures its region. */
-const DYNAMODB_HOST =
-  /(?:^|\.)(?:dynamodb(?:-fips)?|ddb)\.([a-z0-9-]+)\.(?:vpce\.)?(?:amazonaws\.com|api\.aws|api\.amazonwebservices\.com)/;
-
-/**
- * Whether an endpoint is DynamoDB in another region. DynamoDB refuses every request that is signed for another region.
- */
-export function isOfOtherRegion(endpoint: string, region: string): boolean {
-  const [, named = region] = DYNAMODB_HOST.exec(new URL(endpoint).hostname) ?? [];
-  return named !== region;
-}
-
 /** The name of a table that is given by its name or its ARN. */
 export function nameOfTable(table: string): string {
   return table.slice(table.lastIndexOf('/') + 1);

@@ -2,7 +2,7 @@ import { runInNewContext } from 'node:vm';
 import { expect, it } from 'vitest';
 import * as checks from '../../../src/input/checks.ts';
 import { listening, numberFaults } from '../../../src/input/defaults.ts';
-import { endpointFaults, isHttpUrl } from '../../../src/input/endpoint.ts';
+import { endpointFaults, isHttpUrl, isOfOtherRegion } from '../../../src/input/endpoint.ts';
 import { detached, outOfBounds } from '../../support/hostile.ts';
 import { OtherSignal } from '../../support/other-signal.ts';
 
@@ -181,3 +181,18 @@ it('endpointFaults says what is wrong with a URL', () => {
   for (const endpoint of ['http://a?b', 'http://a#b', 'http://u@a', 'http://:p@a'])
     expect(endpointFaults(endpoint)).toEqual(['has a query, a fragment or credentials']);
 });
+
+it.for([
+  'https://kms.us-west-2.amazonaws.com',
+  'https://kms-fips.us-west-2.api.aws',
+  'https://vpce-1-x.kms.us-west-2.vpce.amazonaws.com',
+  'https://dynamodb.us-west-2.amazonaws.com',
+  'https://111122223333.ddb.us-west-2.amazonaws.com',
+])('isOfOtherRegion finds the region of %s', (endpoint) => {
+  expect([isOfOtherRegion(endpoint, 'us-west-2'), isOfOtherRegion(endpoint, 'us-west-1')]).toEqual([false, true]);
+});
+
+it.for(['http://127.0.0.1:8000', 'https://kms.example.com', 'https://kms.us-west-2.example.com'])(
+  'isOfOtherRegion accepts %s for every region',
+  (endpoint) => expect(isOfOtherRegion(endpoint, 'eu-west-1')).toBe(false),
+);

@@ -347,6 +347,10 @@ describe('the AwsKms constructor', () => {
     ['endpoint is not a URL', { endpoint: 'localhost:4566' }],
     ['endpoint is not a URL', { endpoint: 'http://127.0.0.1 ' }],
     ['endpoint has a query, a fragment or credentials', { endpoint: 'http://127.0.0.1/?a' }],
+    [
+      `endpoint is in another region than the KMS key of ${EAST}`,
+      { endpoint: `https://vpce-1.kms.${WEST}.vpce.amazonaws.com` },
+    ],
     ['minimumWrappedRegions is 3 and there are 2 regions', { failover: { minimumWrappedRegions: 3 } }],
   ] as const)('throws the error "%s"', ([fault, change]) => {
     expect(() => open(change as Partial<AwsKmsOptions>)).toThrow(fault);
