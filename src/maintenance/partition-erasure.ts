@@ -59,9 +59,12 @@ interface ErasableId {
   readonly id: KeyId;
   /** The region in which rows of this ID are written. */
   readonly region: string;
-  /** Whether the ID has a tombstone of {@link ErasureState.erasure}, with a valid proof. */
+  /** Whether the ID has a tombstone of {@link ErasureState.erasure} that the service's processes heed. */
   readonly buried: boolean;
-  /** A tombstone for this ID whose proof is not valid, or which belongs to an older erasure. */
+  /**
+   * A tombstone for this ID whose proof is not valid, whose System Key is older than the minimum date for opening, or
+   * which belongs to an older erasure.
+   */
   readonly invalid?: KeyRow | undefined;
 }
 
@@ -133,7 +136,7 @@ export class PartitionErasure {
       const rows = await tables.at(region).rows({ id });
       if (used.has(id) || rows.length > 0) ofIds.push({ id, region, rows });
     }
-    return { ...stateOf(ofIds, systemKeys), regions, systemKeys };
+    return { ...stateOf(ofIds, systemKeys, this.#options.policy), regions, systemKeys };
   }
 
   /**
@@ -309,19 +312,24 @@ export class PartitionErasure {
 function stateOf(
   ofIds: readonly { id: KeyId; region: string; rows: KeyRow[] }[],
   systemKeys: SystemKeys,
+  { minOpeningCreated }: CryptoPolicy,
 ): Pick<ErasureState, 'erasure' | 'ids' | 'rows'> {
   const marks = new Map<KeyRow, ErasureMark>();
+  // Processes ignore a mark whose System Key is older than the minimum date, because that key may have leaked.
+  const heeded = new Set<KeyRow>();
   for (const row of ofIds.flatMap(({ rows }) => rows)) {
     if ('unreadable' in row || row.parent === undefined || row.erased === undefined) continue;
     const parent = systemKeys.get(keyName(row.parent));
-    if (parent instanceof EnvelopeKey && hasValidMark(row, parent)) marks.set(row, row.erased);
+    if (!(parent instanceof EnvelopeKey && hasValidMark(row, parent))) continue;
+    marks.set(row, row.erased);
+    if (parent.standing.created >= minOpeningCreated) heeded.add(row);
   }
   // The newest erasure counts, because an attacker may have restored the mark of an older erasure that was cancelled.
   const [newest] = [...marks.values()].toSorted((a, b) => b.at - a.at);
   const counts = (row: KeyRow): boolean => newest !== undefined && marks.get(row)?.erase === newest.erase;
   const ids = ofIds.map(({ id, region, rows }) => {
     const tombstone = rows.find(({ created }) => created === TOMBSTONE_CREATED);
-    const buried = tombstone !== undefined && counts(tombstone);
+    const buried = tombstone !== undefined && counts(tombstone) && heeded.has(tombstone);
     return { id, region, buried, ...(!buried && { invalid: tombstone }) };
   });
   const rows = ofIds.flatMap(({ region, rows: ofId }) =>

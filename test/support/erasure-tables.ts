@@ -63,7 +63,8 @@ export function erasureOf(
   partition = 'p',
   kms: KeyManagementService = new StaticKms(Buffer.alloc(32, 7), {}),
   entries: RegisteredErasure[] = [],
+  policy = cryptoPolicy(),
 ): PartitionErasure {
   const tables = new MemoryErasureTables(rows, entries);
-  return new PartitionErasure({ names: NAMES, partition, tables, kms, policy: cryptoPolicy(), now });
+  return new PartitionErasure({ names: NAMES, partition, tables, kms, policy, now });
 }

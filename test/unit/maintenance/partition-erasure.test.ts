@@ -215,3 +215,23 @@ it('the newest System Key that is not dated in the future proves a tombstone', a
   const tombstone = world.metastore.ofKind('IK').find(({ created }) => created === TOMBSTONE_CREATED);
   expect(tombstone?.parent).toEqual({ id: system?.id, created: newest });
 });
+
+it('a step of an erasure replaces a tombstone whose System Key is older than minOpeningCreated', async () => {
+  const begun = await begin();
+  await erasure.finish(await erasure.read(), begun, true);
+  const [system] = world.metastore.ofKind('SK');
+  const newest = (system?.created ?? 0) + 60;
+  put({ ...system, created: newest, proof: undefined });
+  const policy = cryptoPolicy({ minOpeningCreated: newest });
+  const later = erasureOf(world.metastore.rows, world.clock.now, 'p', world.kms, entries, policy);
+  expect((await later.read()).ids).toMatchObject([{ buried: false, invalid: { created: TOMBSTONE_CREATED } }]);
+  const [{ deletedAt } = {}] = entries;
+  await later.finish(await later.read(), begun, false);
+  const tombstone = world.metastore.ofKind('IK').find(({ created }) => created === TOMBSTONE_CREATED);
+  expect(tombstone?.parent).toEqual({ id: system?.id, created: newest });
+  expect(entries).toEqual([{ partition: 'p', ...begun, deletedAt }]);
+  expect((await later.read()).ids).toEqual([{ id: tombstone?.id, region: 'us-west-2', buried: true }]);
+  await expect(world.process({ policy }).session('p').encrypt(Buffer.from('x'))).rejects.toMatchObject({
+    code: 'PartitionErased',
+  });
+});
