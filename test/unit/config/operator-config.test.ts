@@ -56,6 +56,9 @@ describe('readOperatorConfig', () => {
     expect(() => readOperatorConfig({ KEYFOLD_TABLE: table }, { DYNAMODB_REGION: 'us-west-2' })).toThrow(fault);
     expect(() => readOperatorConfig({ AWS_REGION: 'us-west-2' }, { TABLE: table })).toThrow(fault);
     expect(readOperatorConfig({ AWS_REGION: 'us-east-1' }, { TABLE: table }).metastore).toEqual({ tableName: table });
+    expect(() => readOperatorConfig({ KEYFOLD_TABLE: table, KEYFOLD_DYNAMODB_REGION: 'west' }, {})).toThrow(
+      /:\n- KEYFOLD_DYNAMODB_REGION is not the name of an AWS region$/,
+    );
   });
 
   it("refuses an endpoint of DynamoDB in a region other than the command's", () => {

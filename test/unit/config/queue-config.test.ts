@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Environment } from '../../../src/config/app-config.ts';
 import { areQueuesOfAws, readQueueConfig } from '../../../src/config/queue-config.ts';
-import { readConfig } from '../../../src/config/read-config.ts';
+import { readConfig, vaultReaderOf } from '../../../src/config/read-config.ts';
 
 const QUEUES = 'https://sqs.us-west-2.amazonaws.com/111122223333';
 const minimal: Environment = {
@@ -57,6 +57,19 @@ describe('readQueueConfig', () => {
       }),
     ).toEqual([]);
     expect(faultsOf({ KEYFOLD_FIELDS: '["$.a"]' })).toEqual([]);
+  });
+
+  it('reads the settings of Vault if it gets the reader of these settings', async () => {
+    const { KEYFOLD_KMS_KEYS: _, ...others } = minimal;
+    const environment = {
+      ...others,
+      KEYFOLD_KMS: 'vault',
+      KEYFOLD_VAULT_ADDRESSES: 'https://vault.example.com:8200',
+      KEYFOLD_VAULT_TRANSIT_KEY: 'keyfold',
+      KEYFOLD_VAULT_ROLE: 'orders',
+    };
+    const config = readQueueConfig(environment, await vaultReaderOf(environment));
+    expect(config.kms).toMatchObject({ kind: 'vault', transitKey: 'keyfold' });
   });
 
   it('accepts KEYFOLD_OPERATIONS without an operation on fields if KEYFOLD_FIELDS is not set', () => {
@@ -162,6 +175,12 @@ describe('readQueueConfig', () => {
       { KEYFOLD_FIELDS: JSON.stringify(Array.from({ length: 101 }, (_, i) => `$.f${i}`)) },
     ],
     ['KEYFOLD_FIELDS[1] selects only values inside those of [0]', { KEYFOLD_FIELDS: '["$.a", "$.a.b"]' }],
+    [
+      'KEYFOLD_FIELDS[1] selects only values inside those of [0]',
+      { KEYFOLD_FIELDS: '["$.a", "$.a.b", "$.c"]', KEYFOLD_MAX_ITEMS: '1' },
+    ],
+    ['KEYFOLD_MAX_ITEMS is not a positive whole number', { KEYFOLD_FIELDS: '["$.a"]', KEYFOLD_MAX_ITEMS: '0' }],
+    ['KEYFOLD_OPERATIONS lists an unknown operation', { KEYFOLD_FIELDS: '["$.a"]', KEYFOLD_OPERATIONS: 'decrypt,x' }],
     [
       'KEYFOLD_FIELDS selects more values than KEYFOLD_MAX_ITEMS allows in a document',
       { KEYFOLD_FIELDS: '["$.a", "$.b[0]", "$.c"]', KEYFOLD_MAX_ITEMS: '2' },

@@ -425,7 +425,28 @@ describe('readConfig', () => {
     ['KEYFOLD_STATIC_MASTER_KEY_HEX is not 64 hexadecimal digits', { KEYFOLD_STATIC_MASTER_KEY_HEX: '0'.repeat(62) }],
     ['KEYFOLD_STATIC_MASTER_KEY_HEX is not 64 hexadecimal digits', { KEYFOLD_STATIC_MASTER_KEY_HEX: '0'.repeat(66) }],
     ['KEYFOLD_ON_KEY_REFUSED is neither failover nor fail', { KEYFOLD_ON_KEY_REFUSED: 'retry' }],
-    ...['a'.repeat(2040), `${'a'.repeat(2040)}*`, `tenant-1,${'a'.repeat(2040)},tenant-2`].map(
+    [
+      'KEYFOLD_DYNAMODB_REGION is not the name of an AWS region',
+      {
+        KEYFOLD_DYNAMODB_REGION: 'west',
+        KEYFOLD_REGION_SUFFIX: 'us-west-2',
+        KEYFOLD_TABLE: 'arn:aws:dynamodb:us-west-2:111122223333:table/Keys',
+        KEYFOLD_DYNAMODB_ENDPOINT: 'https://dynamodb.us-west-2.amazonaws.com',
+      },
+    ],
+    [
+      'KEYFOLD_ALLOW_AMBIGUOUS_NAMES is neither true nor false',
+      { KEYFOLD_ALLOW_AMBIGUOUS_NAMES: 'yes', KEYFOLD_PRODUCT: 'a_b' },
+    ],
+    [
+      'KEYFOLD_AUTH is none of iam, jwt, authorizer, none',
+      { KEYFOLD_AUTH: 'JWT', KEYFOLD_JWT_PARTITIONS_CLAIM: 'tenants' },
+    ],
+    [
+      'the KMS keys and the key table are in different AWS partitions: credentials work in only one',
+      { AWS_REGION: 'cn-north-1', KEYFOLD_PREFERRED_REGION: 'us-west-2' },
+    ],
+    ...['a'.repeat(2036), `${'a'.repeat(2036)}*`, `tenant-1,${'a'.repeat(2040)},tenant-2`].map(
       (KEYFOLD_PARTITIONS) =>
         ['KEYFOLD_PARTITIONS lists a partition whose key id is too long for DynamoDB', { KEYFOLD_PARTITIONS }] as const,
     ),
@@ -537,6 +558,18 @@ describe('readConfig', () => {
     ['authorization in Lambda', { AWS_LAMBDA_FUNCTION_NAME: 'api' }],
     ['ambiguous names if the setting allows them', { KEYFOLD_PRODUCT: 'a_b', KEYFOLD_ALLOW_AMBIGUOUS_NAMES: 'true' }],
     ['failover after a KMS key was refused', { KEYFOLD_ON_KEY_REFUSED: 'failover' }],
+    ['AWS KMS by its name', { KEYFOLD_KMS: 'aws' }],
+    [
+      "a table's ARN and endpoint without a region of the process",
+      {
+        KEYFOLD_TABLE: 'arn:aws:dynamodb:us-east-1:111122223333:table/Keys',
+        KEYFOLD_DYNAMODB_ENDPOINT: 'https://dynamodb.us-east-1.amazonaws.com',
+        KEYFOLD_PREFERRED_REGION: 'us-west-2',
+        AWS_REGION: undefined,
+      },
+    ],
+    ['KMS keys without a region of the process', { KEYFOLD_PREFERRED_REGION: 'us-west-2', AWS_REGION: undefined }],
+    ['partitions of 2035 characters', { KEYFOLD_PARTITIONS: `${'a'.repeat(2035)},${'b'.repeat(2035)}*` }],
     ['a partition with brackets and a comma', { KEYFOLD_PARTITIONS: 'a[b,c]' }],
     [
       'the highest limits of a request',
@@ -548,8 +581,11 @@ describe('readConfig', () => {
   });
 
   it('does not check the length of partitions if the service name is invalid', () => {
-    const change = { KEYFOLD_SERVICE: 'my_orders', KEYFOLD_PARTITIONS: 'a'.repeat(2040) };
-    expect(faultsOf({ ...minimal, ...change })).toHaveLength(1);
+    const change = { KEYFOLD_SERVICE: 'my_orders', KEYFOLD_PARTITIONS: 'a'.repeat(2040), KEYFOLD_AUTH: 'jwt' };
+    expect(faultsOf({ ...minimal, ...change })).toEqual([
+      'the service holds an underscore, which makes key ids ambiguous; allow it only for an existing table',
+      'KEYFOLD_JWT_PARTITIONS_CLAIM must be set with KEYFOLD_AUTH=jwt',
+    ]);
   });
 
   it('accepts a static master key outside Lambda, and in Lambda only with the override', () => {

@@ -191,6 +191,8 @@ it.for([
   ['an empty list of JSONPaths', { verb: 'seal', partition: 'p', paths: [] }, `${EVENT_WRONG} paths.`],
   ['an empty name of a field in contextFrom', { verb: 'open', contextFrom: { a: '' } }, `${EVENT_WRONG} contextFrom.`],
   ['a list as the context', { verb: 'open', context: ['a'] }, `${EVENT_WRONG} context.`],
+  ['a context value that is a list', { verb: 'open', context: { a: [] } }, `${EVENT_WRONG} context.`],
+  ['a list of fields in contextFrom', { verb: 'open', contextFrom: { a: ['b'] } }, `${EVENT_WRONG} contextFrom.`],
   ['a context value that is a number', { verb: 'open', context: { a: 'b', c: 5 } }, `${EVENT_WRONG} context.`],
   ['a context name with an escape', { verb: 'open', context: { a: 'b', 'a\n': 'b' } }, BAD_NAME],
   ['a name with an escape in contextFrom', { verb: 'open', contextFrom: { 'a\\': 'b' } }, BAD_NAME],
@@ -263,11 +265,15 @@ it.for(['__proto__', 'constructor', 'prototype'])(
   },
 );
 
-it('a worker accepts the greatest segment number and the lowest rate', async () => {
-  const limits = { segment: 999_999, segments: 1_000_000, rate: 50 };
-  expect(await workerOn(new PagedRows([]))({ ...event, ...limits }, lambdaContext(10_000))).toMatchObject({
-    done: true,
-  });
+it.for([
+  ['the greatest segment number and the lowest rate', { segment: 999_999, segments: 1_000_000, rate: 50 }],
+  ['a partition field', { partitionField: 'tenant' }],
+  ['the verb seal with a partition', { verb: 'seal', partition: 'p' }],
+  ['the verb seal with a partition field', { verb: 'seal', partitionField: 'tenant', paths: ['$.a'] }],
+  ['several fields without a context', { fields: ['card', 'iban'] }],
+] as const)('a worker accepts %s', async ([, members]) => {
+  const answer = await workerOn(new PagedRows([]))({ ...event, ...members }, lambdaContext(10_000));
+  expect(answer).toMatchObject({ ...members, done: true });
 });
 
 it('a worker reseals a record with a date far in the future', async () => {
