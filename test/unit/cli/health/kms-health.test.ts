@@ -116,6 +116,23 @@ it.for([
   expect(rotation).toEqual({ check: 'kms us-west-2 rotation', state: 'skip', says: 'the key is unknown' });
 });
 
+it('each check of a KMS region that does not answer names the route to that region', async () => {
+  const silent = failed('TimeoutError');
+  const fix = 'check the route to KMS in us-west-2, and the endpoint in the settings';
+  for (const [what, action, ...given] of [
+    ['calls', 'kms:Decrypt', { Decrypt: silent }],
+    ['key', 'kms:DescribeKey', {}, silent],
+    ['rotation', 'kms:GetKeyRotationStatus', {}, answered(ENABLED), silent],
+  ] as const) {
+    expect(await checkOf(what, ...given)).toEqual({
+      check: `kms us-west-2 ${what}`,
+      state: 'fault',
+      says: `${action} failed: TimeoutError`,
+      fix,
+    });
+  }
+});
+
 it.for<[string, Partial<KmsKeyDescription>, HealthCheck['state'], string, string?]>([
   ['disabled', { state: 'Disabled' }, 'fault', `${ARN}: disabled`, ENABLE],
   [

@@ -65,6 +65,8 @@ it('the health of System Keys names unreadable rows, and warns if every row of t
     says: 'unreadable rows: 60, ?',
     fix: 'read the page',
   });
+  const none = { check: 'system keys age', state: 'ok', says: 'none yet: the first encrypt makes one' };
+  expect(await checkOf('system keys age', broken)).toEqual(none);
   expect(await checkOf('system keys', [])).toEqual({
     check: 'system keys',
     state: 'warn',
@@ -85,6 +87,14 @@ it.for([
     state,
     says: `${row.created} ${says}`,
     ...(state === 'warn' && { fix: MAINTAIN }),
+  });
+});
+
+it('the age of the System Keys is that of the latest key that may seal', async () => {
+  const rows = [180, 120].map((seconds) => keyRecord(ID, row.created + seconds));
+  world.clock.advance(10 * MINUTE_MS);
+  expect(await checkOf('system keys age', [...rows, row])).toMatchObject({
+    says: `${row.created + 180} expires in 90.0 days`,
   });
 });
 
@@ -123,6 +133,8 @@ it('the health of System Keys has a fault if every System Key was created before
   const check = 'system keys dates';
   expect(await checkOf(check, [row], policy(0))).toEqual({ check, state: 'ok', says: 'none in the future' });
   expect(await checkOf(check, [], policy(1))).toEqual({ check, state: 'ok', says: 'none in the future' });
+  const later = keyRecord(ID, row.created + 120);
+  expect(await checkOf(check, [later, row], policy(1))).toEqual({ check, state: 'ok', says: 'none in the future' });
   expect(await checkOf(check, [row], policy(1))).toEqual({
     check,
     state: 'fault',
@@ -146,12 +158,10 @@ it('the health of System Keys distinguishes rows without a proof from rows with 
     { ...row, proof: Buffer.alloc(32) },
     { id: ID, created: 60, unreadable: 'x' },
   ];
-  expect(await checkOf(check, forged)).toEqual({
-    check,
-    state: 'fault',
-    says: `do not hold: ${row.created} (its proof does not hold)`,
-    fix: 'keyfold keys prove --dry-run, and docs/runbooks/rows-corrupted.md',
-  });
+  const refused = `${row.created} (its proof does not hold)`;
+  const fix = 'keyfold keys prove --dry-run, and docs/runbooks/rows-corrupted.md';
+  expect(await checkOf(check, forged)).toEqual({ check, state: 'fault', says: `do not hold: ${refused}`, fix });
+  expect(await checkOf(check, [...forged, ...forged])).toMatchObject({ says: `do not hold: ${refused}, ${refused}` });
 });
 
 it('the proof check is skipped if the key service fails, but reports a fault if Vault or an HSM refuses', async () => {

@@ -209,6 +209,21 @@ it.for([
   expect(checks.at(-1)).toEqual({ check: 'replica us-east-1', state: 'fault', says: saysOfReplica, fix });
 });
 
+it('each check of a DynamoDB table that does not answer names the route to the region of the table', async () => {
+  const silent = failed('TimeoutError');
+  const state = 'fault';
+  const fix = 'check the route to DynamoDB in us-west-2, and the endpoint in the settings';
+  expect((await healthOf({ described: silent })).checks).toEqual([
+    { check: 'table', state, says: 'dynamodb:DescribeTable failed: TimeoutError', fix },
+  ]);
+  expect((await healthOf({ recovery: silent, expiry: silent })).checks).toEqual(
+    checksWith(
+      { check: 'table recovery', state, says: `${RECOVERY} failed: TimeoutError`, fix },
+      { check: 'table expiry', state, says: `${TTL} failed: TimeoutError`, fix },
+    ),
+  );
+});
+
 it('the health of a DynamoDB table shows the settings of each replica, read in the region of the replica', async () => {
   const replicas = ['us-west-2', 'us-east-1'].map((region) => ({ region, status: 'UPDATING' }));
   const described = answered({ ...HEALTHY, replicas });
