@@ -119,11 +119,12 @@ it.for([
 it('each check of a KMS region that does not answer names the route to that region', async () => {
   const silent = failed('TimeoutError');
   const fix = 'check the route to KMS in us-west-2, and the endpoint in the settings';
-  for (const [what, action, ...given] of [
-    ['calls', 'kms:Decrypt', { Decrypt: silent }],
-    ['key', 'kms:DescribeKey', {}, silent],
-    ['rotation', 'kms:GetKeyRotationStatus', {}, answered(ENABLED), silent],
-  ] as const) {
+  const silences: readonly (readonly [string, string, Parameters<typeof healthOf>])[] = [
+    ['calls', 'kms:Decrypt', [{ Decrypt: silent }]],
+    ['key', 'kms:DescribeKey', [{}, silent]],
+    ['rotation', 'kms:GetKeyRotationStatus', [{}, answered(ENABLED), silent]],
+  ];
+  for (const [what, action, given] of silences) {
     expect(await checkOf(what, ...given)).toEqual({
       check: `kms us-west-2 ${what}`,
       state: 'fault',
