@@ -22,6 +22,6 @@ const AWS_HOST =
 
 /** Whether an endpoint is AWS's in another region. AWS refuses every request that is signed for another region. */
 export function isOfOtherRegion(endpoint: string, region: string): boolean {
-  const [, named = region] = AWS_HOST.exec(new URL(endpoint).hostname) ?? [];
+  const [, named = region] = AWS_HOST.exec(URL.canParse(endpoint) ? new URL(endpoint).hostname : '') ?? [];
   return named !== region;
 }

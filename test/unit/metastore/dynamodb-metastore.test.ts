@@ -206,6 +206,7 @@ it.for([
   ['region is not the name of an AWS region', { region: '' }],
   ['region is not the name of an AWS region', { region: 'us west' }],
   ['endpoint is not a URL', { endpoint: '127.0.0.1:8000' }],
+  ['endpoint is not a URL', { endpoint: 'dynamodb', region: 'us-west-2' }],
   ['endpoint is in another region', { endpoint: 'https://dynamodb.us-east-1.amazonaws.com', region: 'us-west-2' }],
   ['endpoint has a query, a fragment or credentials', { endpoint: 'http://127.0.0.1:8000/#x' }],
   ['connectionTimeoutMs must not be more than 2147483647', { connectionTimeoutMs: 2 ** 31 }],
