@@ -4,6 +4,7 @@ import { invalidConfiguration, KeyfoldError } from '../errors.ts';
 import { RECORD_FORMS, type RecordForm } from '../maintenance/reencryption/content.ts';
 import type { FieldNames } from '../maintenance/reencryption/rows.ts';
 import { PLAINTEXT_FORMS, VERBS, type PlaintextForm, type Verb } from '../maintenance/reencryption/verbs.ts';
+import { replicaIn } from '../metastore/dynamodb-options.ts';
 import { isRegionName } from '../records/ids.ts';
 import { sqlTableName } from '../rows/postgres-table-name.ts';
 import type { RowsOptions } from '../rows/rows-options.ts';
@@ -179,7 +180,9 @@ export function tableOf(
     sqlTableName(name);
     return { kind, url, table: name, fields: field, ...names };
   }
-  const { sourceRegion: region = metastore.region, sourceEndpoint: endpoint = metastore.endpoint } = options;
+  const { sourceRegion: region = metastore.region } = options;
+  const keyTable = region === undefined ? metastore : replicaIn(region, metastore);
+  const { sourceEndpoint: endpoint = keyTable.endpoint } = options;
   // A region may be empty because a shell variable is not set. Pass it on, so that the run is refused. Without a
   // region, the run could change a table in another region.
   const table = {

@@ -11,6 +11,7 @@ import type { Row } from '../../../src/maintenance/reencryption/rows.ts';
 import { decryptFields, encryptFields } from '../../../src/operations/session-fields.ts';
 import { DynamoDbRows } from '../../../src/rows/dynamodb-rows.ts';
 import { readAnyRecord } from '../../../src/cli/any-record.ts';
+import { tableOf } from '../../../src/cli/reencrypt-options.ts';
 import { DAY_MS } from '../../support/fakes.ts';
 import { HealthyService, WEST } from '../../support/healthy-service.ts';
 import { killedSource } from '../../support/killed-source.ts';
@@ -758,6 +759,14 @@ it('a report that cannot be written stops the run before it changes a row', asyn
   const options = ['--verb', 'rewrap', '--output', at('out'), '--report', join(folder, 'none', 'report')];
   expect(await reencrypt(source, ...options)).toMatchObject({ code: 2 });
   expect(await readdir(folder)).toEqual(['quarantine', 'rows']);
+});
+
+it("a source in another region does not get the key table's endpoint of AWS", () => {
+  const metastore = { region: WEST, endpoint: `https://vpce-1.dynamodb.${WEST}.vpce.amazonaws.com` };
+  const tableIn = (sourceRegion: string | undefined): unknown =>
+    tableOf('dynamodb:T', { field: ['r'], ...(sourceRegion && { sourceRegion }) }, { metastore }, {});
+  expect(tableIn(undefined)).toMatchObject({ table: { tableName: 'T', ...metastore } });
+  expect(tableIn('eu-west-1')).toHaveProperty('table', { tableName: 'T', region: 'eu-west-1' });
 });
 
 it('keyfold reencrypt and keyfold verify pass the table options to the reader of the table', async () => {
