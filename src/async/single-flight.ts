@@ -85,7 +85,7 @@ export class SingleFlight<T> {
 
   /** Forgets a flight without waiters, and aborts it if it is still in progress. */
   #end(name: string, flight: Flight<T>): void {
-    if (this.#flights.get(name) === flight) this.#flights.delete(name);
+    this.#flights.delete(name);
     if (!flight.ended) flight.abort();
   }
 }

@@ -22,7 +22,7 @@ export function watchClocks(client: Watched, now: () => number): () => number | 
     async (args) => {
       const beganMs = now();
       const result = await next(args);
-      const { headers } = (result.response ?? {}) as { readonly headers?: Readonly<Record<string, string>> };
+      const { headers } = result.response as { readonly headers?: Readonly<Record<string, string>> };
       const serverMs = Date.parse(headers?.['date'] ?? '');
       // The header has whole seconds, so add half a second. The server wrote the header between request and response,
       // so compare it with the midpoint of that interval.
