@@ -1,6 +1,12 @@
 import { getEventListeners } from 'node:events';
 import { afterEach, expect, it, vi } from 'vitest';
-import { orAborted, RequestDeadlines, withDeadline } from '../../../src/async/deadline.ts';
+import {
+  checkDeadline,
+  deadlineExceeded,
+  orAborted,
+  RequestDeadlines,
+  withDeadline,
+} from '../../../src/async/deadline.ts';
 import { SingleFlight } from '../../../src/async/single-flight.ts';
 import { errorOf } from '../../support/fakes.ts';
 
@@ -21,6 +27,41 @@ it.for([
   );
   expect(await errorOf(work)).toMatchObject({ code: 'DeadlineExceeded' });
   expect(timer).not.toHaveBeenCalled();
+});
+
+it('a deadline that has passed causes an error that says so and is retryable', () => {
+  const message = 'The time for this request is up.';
+  expect(deadlineExceeded()).toMatchObject({ code: 'DeadlineExceeded', message, retryable: true });
+});
+
+it('checkDeadline refuses anything but a time and a signal', () => {
+  const { signal } = new AbortController();
+  for (const atMs of [0, 1.5, Infinity]) expect(() => checkDeadline({ atMs, signal })).not.toThrow();
+  for (const wrong of [{}, { atMs: 1 }, { signal }, { atMs: NaN, signal }, { atMs: '1', signal }]) {
+    expect(() => checkDeadline(wrong as never)).toThrow(
+      new TypeError('deadline must be a deadline with atMs and signal, not another object.'),
+    );
+  }
+});
+
+it.for([
+  ['succeeds', async () => {}],
+  ['fails', () => Promise.reject(new Error('failed'))],
+] as const)('withDeadline leaves no timer and no listener after work that %s', async ([, work]) => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  const { signal } = new AbortController();
+  let timers = 0;
+  const worked = withDeadline(
+    { deadlineAtMs: 1000, signal },
+    () => 0,
+    () => {
+      timers = vi.getTimerCount();
+      return work();
+    },
+  );
+  await worked.catch(() => {});
+  expect([timers, vi.getTimerCount()]).toEqual([1, 0]);
+  expect(getEventListeners(signal, 'abort')).toEqual([]);
 });
 
 it.for([

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { KeyfoldClient } from '../../../src/client/index.ts';
 import { LambdaTransport } from '../../../src/client/lambda.ts';
-import type { Credentials, Identity } from '../../../src/connections/sdk-client.ts';
+import { withTimeLimit, type Credentials, type Identity } from '../../../src/connections/sdk-client.ts';
 import { RegionalKms } from '../../../src/kms/regional-kms.ts';
 import { DynamoDbMetastore, parseEpochSeconds, parseKeyId } from '../../../src/index.ts';
 import { errorOf, noDeadline } from '../../support/fakes.ts';
@@ -97,3 +97,14 @@ it.for(CALLS)(
     expect(stub.requests).not.toHaveLength(0);
   },
 );
+
+it('a call of a credential provider may take ten seconds', async () => {
+  const provider = withTimeLimit(() => new Promise(() => {})) as () => Promise<Identity>;
+  let error: unknown;
+  void provider().catch((reason: unknown) => (error = reason));
+  await vi.advanceTimersByTimeAsync(9999);
+  expect(error).toBeUndefined();
+  await vi.advanceTimersByTimeAsync(1);
+  expect(error).toMatchObject({ name: 'TimeoutError' });
+  expect(withTimeLimit(IDENTITY)).toBe(IDENTITY);
+});

@@ -2,7 +2,7 @@ import { createSecretKey, Decipheriv } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { expect, it, vi } from 'vitest';
 import { open, seal, SEAL_OVERHEAD_BYTES } from '../../../src/crypto/aead.ts';
-import { fillRandom, oneIn2To } from '../../../src/crypto/random.ts';
+import { fillRandom, oneIn2To, randomKeyBytes } from '../../../src/crypto/random.ts';
 
 interface Wycheproof {
   readonly cases: readonly {
@@ -70,6 +70,8 @@ it('seal never repeats a nonce, even when the random pool is refilled many times
   for (let at = 0; at < 24; at += 2) {
     expect(new Set(nonces.map((nonce) => nonce.slice(at, at + 2))).size).toBe(256);
   }
+  // Five zero bytes in a row do not occur by chance. They would show that a nonce reaches beyond the end of the pool.
+  expect(nonces.filter((nonce) => /^(?:..)*(?:00){5}/.test(nonce))).toEqual([]);
 });
 
 it('fillRandom fills only the requested part of a buffer', () => {
@@ -78,6 +80,12 @@ it('fillRandom fills only the requested part of a buffer', () => {
   expect(target.subarray(0, 16)).toEqual(Buffer.alloc(16));
   expect(target.subarray(48)).toEqual(Buffer.alloc(16));
   expect(target.subarray(16, 48)).not.toEqual(Buffer.alloc(32));
+});
+
+it('randomKeyBytes returns 32 bytes that share their memory with no other buffer', () => {
+  const [first, second] = [randomKeyBytes(), randomKeyBytes()];
+  expect([first.length, first.buffer.byteLength]).toEqual([32, 32]);
+  expect(first).not.toEqual(second);
 });
 
 it('oneIn2To(n) returns true with a probability of 2^-n', () => {

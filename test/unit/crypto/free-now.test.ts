@@ -14,11 +14,17 @@ describe('freeNow', () => {
     expect(before - process.memoryUsage().arrayBuffers).toBeGreaterThanOrEqual(16 * MIB);
   });
 
+  it('frees an array of 256 bytes', () => {
+    const bytes = Buffer.alloc(256, 7);
+    freeNow(bytes);
+    expect(bytes).toHaveLength(0);
+  });
+
   it.for([
     ['a part of a larger buffer', Buffer.alloc(4096, 7).subarray(1)],
     ['a part of the pool of Buffer', Buffer.from('x'.repeat(1000))],
     ['shared between threads', new Uint8Array(new SharedArrayBuffer(4096))],
-    ['shorter than 256 bytes', Buffer.alloc(100, 7)],
+    ['shorter than 256 bytes', Buffer.alloc(255, 7)],
   ] as const)('does not free an array that is %s', ([, bytes]) => {
     const before = Buffer.from(bytes);
     freeNow(bytes);

@@ -549,6 +549,17 @@ describe('agingClock', () => {
     expect(ages()).toBeLessThanOrEqual(10 * MINUTE_MS);
   });
 
+  it('lags behind the monotonic clock by a second at most', () => {
+    const [clock, monotonic] = [new HandClock(), new HandClock(0)];
+    const ages = agingClock(clock.now, HOUR_MS, monotonic.now);
+    monotonic.advance(1001);
+    clock.advance(1);
+    expect(ages()).toBe(1);
+    monotonic.advance(2);
+    clock.advance(1);
+    expect(ages()).toBe(1003);
+  });
+
   it('jumps ahead only if the underlying clock loses more than a minute between two readings', () => {
     const [clock, monotonic] = [new HandClock(), new HandClock(0)];
     const ages = agingClock(clock.now, HOUR_MS, monotonic.now);

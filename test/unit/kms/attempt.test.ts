@@ -40,3 +40,10 @@ it('an attempt throws the fault of its region, or the abort reason if its caller
   controller.abort(reason);
   expect(await ended).toBe(reason);
 });
+
+it('an attempt has until its timeout or until the deadline of its caller, whichever comes first', async () => {
+  const limits = { ...LIMITS, timeoutMs: 3000, now: () => 1000 };
+  const endOf = (atMs: number): Promise<number> =>
+    withinAttempt(limits, { ...noDeadline(), atMs }, async (limited) => limited.atMs);
+  expect([await endOf(5000), await endOf(3500)]).toEqual([4000, 3500]);
+});

@@ -1,3 +1,4 @@
+import { KMSClient } from '@aws-sdk/client-kms';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { AwsKmsInspector } from '../../../src/kms/aws-kms-inspector.ts';
 import { holdConnections } from '../../support/hold-connections.ts';
@@ -116,6 +117,19 @@ it('AwsKmsInspector calls KMS twice if the first response is a server error', as
   answers['DescribeKey'] = { status: 500, body: JSON.stringify({ __type: 'KMSInternalException' }) };
   expect(await inspector().describe()).toMatchObject({ fault: { name: 'KMSInternalException' } });
   expect(sent).toHaveLength(2);
+});
+
+it('AwsKmsInspector waits one second for a connection, and three seconds for a response and for each part of it', async () => {
+  const send = vi.spyOn(KMSClient.prototype, 'send');
+  await inspector().describe();
+  const [client] = send.mock.contexts as readonly KMSClient[];
+  vi.restoreAllMocks();
+  expect(client?.config.requestHandler.httpHandlerConfigs()).toMatchObject({
+    connectionTimeout: 1000,
+    requestTimeout: 3000,
+    socketTimeout: 3000,
+    throwOnRequestTimeout: true,
+  });
 });
 
 it.for([

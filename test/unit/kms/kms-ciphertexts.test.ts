@@ -2,7 +2,9 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { KMSClient } from '@aws-sdk/client-kms';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { FreezeDetector } from '../../../src/connections/freeze-detector.ts';
 import { KmsCiphertexts } from '../../../src/kms/kms-ciphertexts.ts';
 import { errorOf } from '../../support/fakes.ts';
 import { holdConnections } from '../../support/hold-connections.ts';
@@ -15,6 +17,8 @@ beforeEach(() => {
   vi.stubEnv('AWS_SECRET_ACCESS_KEY', 's');
 });
 afterEach(async () => {
+  vi.useRealTimers();
+  vi.restoreAllMocks();
   vi.unstubAllEnvs();
   await stub?.stop();
 });
@@ -72,6 +76,37 @@ describe('KmsCiphertexts', () => {
     }
     vi.useRealTimers();
     expect(await failed).toMatchObject({ code: 'KmsUnavailable' });
+  });
+
+  it('waits one second for a connection, and three seconds for a response and for each part of it', async () => {
+    const send = vi.spyOn(KMSClient.prototype, 'send');
+    await open(answer({ Plaintext: 'eA==' }));
+    const [client] = send.mock.contexts as readonly KMSClient[];
+    vi.restoreAllMocks();
+    expect(client?.config.requestHandler.httpHandlerConfigs()).toMatchObject({
+      connectionTimeout: 1000,
+      requestTimeout: 3000,
+      socketTimeout: 3000,
+      throwOnRequestTimeout: true,
+    });
+  });
+
+  it('sends a request again if no byte of its response arrives within a second after a freeze', async () => {
+    stub = await startStub('hang', answer({ Plaintext: 'eA==' }));
+    vi.stubEnv('AWS_ENDPOINT_URL_KMS', stub.url);
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+    const frozen = vi.spyOn(FreezeDetector.prototype, 'wasFrozen').mockReturnValue(false);
+    const connecting = vi.spyOn(Socket.prototype, 'connect');
+    const opened = new KmsCiphertexts('eu-west-1', undefined).open(Buffer.from('c'));
+    await vi.waitFor(() => expect(stub?.requests).toHaveLength(1));
+    const [socket] = connecting.mock.contexts as readonly Socket[];
+    frozen.mockReturnValueOnce(true);
+    vi.advanceTimersByTime(1000);
+    expect(socket?.destroyed).toBe(false);
+    vi.advanceTimersByTime(25);
+    expect(socket?.destroyed).toBe(true);
+    expect(await opened).toHaveLength(1);
+    expect(stub?.requests).toHaveLength(2);
   });
 
   it('abandons a connection that does not open', async () => {

@@ -216,12 +216,12 @@ describe('the reports about KMS regions', () => {
   it('show the last state of each region, the preferred region first', async () => {
     const regions = scripted();
     const unknown = ['west', 'east'].map((region) => ({ region, state: 'unknown' }));
-    expect(regions.states()).toEqual(unknown);
+    expect(regions.states()).toStrictEqual(unknown);
     const atMs = regions.clock.nowMs;
     regions.answers = { west: ['unavailable', 'ok'] };
     await regions.request();
     const lastFault = { faultClass: 'unavailable', errorName: 'Scripted', atMs };
-    expect(regions.states()).toEqual([
+    expect(regions.states()).toStrictEqual([
       { region: 'west', state: 'unavailable', atMs, lastFault, avoidedUntilMs: atMs + DRAWN_MS },
       { region: 'east', state: 'ok', atMs },
     ]);

@@ -40,8 +40,14 @@ describe('StaticKms', () => {
   );
 
   it('does not start in Lambda without the override, which the error names', () => {
-    expect(() => new StaticKms(masterKey, lambda)).toThrow(STATIC_KMS_OVERRIDE);
-    expect(() => new StaticKms(masterKey, lambda, 'yes')).toThrow('protects nothing in Lambda');
+    const message = [
+      'Keyfold cannot start:\n- a static master key protects nothing in Lambda, because it is in the configuration of the',
+      'function: use KMS, or set the override to "anyone-who-reads-this-configuration-can-read-all-data"',
+    ].join(' ');
+    for (const override of [undefined, 'yes']) {
+      const error = expect.objectContaining({ code: 'InvalidConfiguration', message });
+      expect(() => new StaticKms(masterKey, lambda, override)).toThrow(error);
+    }
     expect(new StaticKms(masterKey, lambda, STATIC_KMS_OVERRIDE)).toBeInstanceOf(StaticKms);
   });
 

@@ -406,6 +406,13 @@ describe('Pkcs11Kms', () => {
     expect(await unwrap(kms, await wrap(kms))).toEqual(KEY);
   });
 
+  it('does not finalize a library that it could not initialize', async () => {
+    token.set({ faults: { C_Initialize: 'CKR_GENERAL_ERROR' } });
+    expect(await codeOf(wrap(token.open()))).toBe('KmsUnavailable');
+    const calls = token.takeCalls();
+    expect([count(calls, 'C_Initialize'), count(calls, 'C_Finalize')]).toEqual([3, 0]);
+  });
+
   it('tries a token three times, and waits at most a second before each retry', async () => {
     const sleeps: number[] = [];
     const attempts: Attempt[] = [];

@@ -1,6 +1,7 @@
 import http, { type ClientRequest } from 'node:http';
 import { Agent, globalAgent } from 'node:https';
 import { afterEach, expect, it, vi } from 'vitest';
+import { FreezeDetector } from '../../../../src/connections/freeze-detector.ts';
 import { FrozenConnection } from '../../../../src/connections/freeze-guard.ts';
 import { VaultHttp } from '../../../../src/kms/vault/vault-http.ts';
 import { errorOf } from '../../../support/fakes.ts';
@@ -10,6 +11,7 @@ const OK = { status: 200, body: '{"data":{}}' };
 let stub: StubServer;
 
 afterEach(async () => {
+  vi.useRealTimers();
   vi.restoreAllMocks();
   await stub.stop();
 });
@@ -32,6 +34,25 @@ it.for([
   value.socket?.destroy(fault);
   expect(await outcome).toEqual(requests === 2 ? { status: 200, body: { data: {} } } : fault);
   expect(stub.requests).toHaveLength(requests);
+});
+
+it('VaultHttp sends a request again if no byte of its response arrives within a second after a freeze', async () => {
+  stub = await startStub('hang', OK);
+  vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+  const frozen = vi.spyOn(FreezeDetector.prototype, 'wasFrozen').mockReturnValue(false);
+  const sent = vi.spyOn(http, 'request');
+  const { signal } = new AbortController();
+  const posted = new VaultHttp(stub.url, undefined, undefined).post('x', undefined, Buffer.from('{}'), signal);
+  await vi.waitFor(() => expect(stub.requests).toHaveLength(1));
+  const { value } = sent.mock.results[0] as { readonly value: ClientRequest };
+  frozen.mockReturnValueOnce(true);
+  vi.advanceTimersByTime(1000);
+  expect(value.socket?.destroyed).toBe(false);
+  vi.advanceTimersByTime(25);
+  expect(value.socket?.destroyed).toBe(true);
+  vi.useRealTimers();
+  expect(await posted).toEqual({ status: 200, body: { data: {} } });
+  expect(stub.requests).toHaveLength(2);
 });
 
 /** Posts a body to a stub that sends this response. */
