@@ -39,7 +39,8 @@ it('the freeze guard runs its timer only while connections are open', async () =
   const port = await listen(server, 0);
   const [started, stopped] = [vi.spyOn(globalThis, 'setInterval'), vi.spyOn(globalThis, 'clearInterval')];
   const agent = guardAgainstFreezes(new Agent({ keepAlive: true }));
-  const timer = started.mock.results[0]?.value as unknown;
+  const timer = started.mock.results[0]?.value as NodeJS.Timeout;
+  expect(timer.hasRef()).toBe(false);
   try {
     await vi.waitFor(() => expect(stopped).toHaveBeenCalledWith(timer));
     expect(started).toHaveBeenCalledTimes(1);

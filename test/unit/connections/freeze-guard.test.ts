@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { Agent, createServer, get, type IncomingMessage, type ServerResponse } from 'node:http';
-import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import type { AddressInfo } from 'node:net';
+import { afterEach, beforeEach, expect, it, vi, type MockInstance } from 'vitest';
 import { close, listen } from '../../../emulators/listen.ts';
 import { FreezeDetector, TICK_MS } from '../../../src/connections/freeze-detector.ts';
 import { guardAgainstFreezes } from '../../../src/connections/freeze-guard.ts';
@@ -8,14 +9,16 @@ import { guardAgainstFreezes } from '../../../src/connections/freeze-guard.ts';
 /** The guard allows this many ticks without a byte of the response. */
 const TICKS = 4;
 const server = createServer();
+let agent: Agent;
+let detected: MockInstance<FreezeDetector['wasFrozen']>;
 let request: ReturnType<typeof get>;
 let response: ServerResponse;
 
 /** Begins a request, and freezes the process before the response begins. */
 beforeEach(async () => {
   vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
-  const detected = vi.spyOn(FreezeDetector.prototype, 'wasFrozen').mockReturnValue(false);
-  const agent = guardAgainstFreezes(new Agent({ keepAlive: true }), { answerWithinMs: TICKS * TICK_MS });
+  detected = vi.spyOn(FreezeDetector.prototype, 'wasFrozen').mockReturnValue(false);
+  agent = guardAgainstFreezes(new Agent({ keepAlive: true }), { answerWithinMs: TICKS * TICK_MS });
   request = get({ port: await listen(server, 0), agent });
   [, response] = (await once(server, 'request')) as [IncomingMessage, ServerResponse];
   detected.mockReturnValueOnce(true);
@@ -38,6 +41,59 @@ it('a response that makes progress after a freeze arrives completely', async () 
   }
   response.end();
   expect(await parts.next()).toMatchObject({ done: true });
+  expect(request.socket?.destroyed).toBe(true);
+});
+
+it('a response has no more time if the process is frozen again while it waits', async () => {
+  const failed = once(request, 'error');
+  vi.advanceTimersByTime(TICK_MS * (TICKS - 1));
+  detected.mockReturnValueOnce(true);
+  vi.advanceTimersByTime(TICK_MS);
+  expect(request.destroyed).toBe(false);
+  vi.advanceTimersByTime(TICK_MS);
+  expect(await failed).toMatchObject([{ code: 'ECONNRESET' }]);
+});
+
+it('a request that waits for a connection does not get one that was in use during a freeze', async () => {
+  agent.maxSockets = 1;
+  const second = get({ port: (server.address() as AddressInfo).port, agent });
+  vi.advanceTimersByTime(TICK_MS);
+  const asked = once(server, 'request') as Promise<[IncomingMessage, ServerResponse]>;
+  request.on('response', (incoming) => incoming.resume());
+  response.end();
+  const [, answer] = await asked;
+  const arrived = once(second, 'response') as Promise<[IncomingMessage]>;
+  answer.end();
+  const [incoming] = await arrived;
+  expect([request.socket?.destroyed, second.reusedSocket]).toEqual([true, false]);
+  await once(incoming.resume(), 'end');
+});
+
+it('an idle connection is closed after a freeze, and is kept without one', async () => {
+  detected.mockReset().mockReturnValue(false);
+  request.on('response', (incoming) => incoming.resume());
+  response.end();
+  await vi.waitFor(() => expect(Object.values(agent.freeSockets).flat()).toHaveLength(1));
+  vi.advanceTimersByTime(TICK_MS);
+  expect(request.socket?.destroyed).toBe(false);
+  detected.mockReturnValueOnce(true);
+  vi.advanceTimersByTime(TICK_MS);
+  expect(request.socket?.destroyed).toBe(true);
+});
+
+it('a request is not ended after a freeze if the guard has no limit for its response', async () => {
+  request.on('error', () => {}).destroy();
+  const asked = once(server, 'request') as Promise<[IncomingMessage, ServerResponse]>;
+  const unlimited = guardAgainstFreezes(new Agent({ keepAlive: true }));
+  const patient = get({ port: (server.address() as AddressInfo).port, agent: unlimited });
+  const [, answer] = await asked;
+  detected.mockReturnValueOnce(true);
+  vi.advanceTimersByTime(3_600_000);
+  expect(patient.destroyed).toBe(false);
+  const arrived = once(patient, 'response') as Promise<[IncomingMessage]>;
+  answer.end();
+  const [incoming] = await arrived;
+  await once(incoming.resume(), 'end');
 });
 
 it('a response that makes no progress after a freeze ends with ECONNRESET', async () => {

@@ -87,19 +87,34 @@ describe("AwsKms with the caller's credentials or clients", () => {
     const kms = kmsWith({ clients: () => new KMSClient({ region: REGION, endpoint: stub.url, credentials: OWN }) });
     const error = await errorOf(wrap(kms));
     expect(error).toBeInstanceOf(TypeError);
-    expect((error as Error).message).toContain('maxAttempts: 1');
+    const text = 'AwsKms retries by itself. options.clients must make KMSClients with maxAttempts: 1.';
+    expect((error as Error).message).toBe(text);
     expect(stub.requests).toHaveLength(0);
   });
 
   it.for<[string, object]>([
     ['options.credentials must be credentials or a function that finds them', { credentials: { accessKeyId: 'a' } }],
     ['options.clients must be a function', { clients: {} }],
+    ['options.keys must be an object', { keys: 'x' }],
+    ['options.keys.us-west-2 must be a string', { keys: { 'us-west-2': 5 } }],
+    ['options.preferredRegion must be a string', { preferredRegion: 5 }],
+    ['options.timeouts must be an object', { timeouts: 5 }],
+    ['timeouts.requestTimeoutMs must be a number', { timeouts: { requestTimeoutMs: '5' } }],
+    ['options.failover must be an object', { failover: 5 }],
+    ['failover.maxRounds must be a number', { failover: { maxRounds: '5' } }],
+    ['options.endpoint must be a string', { endpoint: 5 }],
+    ['options.events must be an object', { events: 5 }],
+    ['options.events.attempted must be a function', { events: { attempted: 5 } }],
+    ['options has no option region', { region: REGION }],
     ["options.clients('us-west-2') must be a KMSClient, not undefined", { clients: () => undefined }],
     ["options.clients('us-west-2') must be a KMSClient", { clients: () => new DynamoDBClient({}) }],
-    ['must not have both clients and endpoint', { clients: () => new KMSClient({}), endpoint: 'http://127.0.0.1:9' }],
-    ['must not have both clients and credentials', { clients: () => new KMSClient({}), credentials: OWN }],
     [
-      'must not have both clients and timeouts.connectionTimeoutMs',
+      'options must not have both clients and endpoint.',
+      { clients: () => new KMSClient({}), endpoint: 'http://127.0.0.1:9' },
+    ],
+    ['options must not have both clients and credentials.', { clients: () => new KMSClient({}), credentials: OWN }],
+    [
+      'options must not have both clients and timeouts.connectionTimeoutMs.',
       { clients: () => new KMSClient({}), timeouts: { connectionTimeoutMs: 5 } },
     ],
   ])('rejects invalid options with the TypeError "%s"', ([message, options]) => {
@@ -128,9 +143,12 @@ describe("DynamoDbMetastore with the caller's credentials or client", () => {
 
   it.for<[string, object]>([
     ['options.client must be a DynamoDBClient', { client: new KMSClient({}) }],
-    ['must not have both client and region', { client: new DynamoDBClient({}), region: REGION }],
-    ['must not have both client and requestTimeoutMs', { client: new DynamoDBClient({}), requestTimeoutMs: 5 }],
-    ['must not have both client and credentials', { client: new DynamoDBClient({}), credentials: OWN }],
+    ['options must not have both client and region.', { client: new DynamoDBClient({}), region: REGION }],
+    [
+      'options must not have both client and requestTimeoutMs.',
+      { client: new DynamoDBClient({}), requestTimeoutMs: 5 },
+    ],
+    ['options must not have both client and credentials.', { client: new DynamoDBClient({}), credentials: OWN }],
   ])('rejects invalid options with the TypeError "%s"', ([message, options]) => {
     expect(() => new DynamoDbMetastore(options as never)).toThrow(TypeError);
     expect(() => new DynamoDbMetastore(options as never)).toThrow(message);

@@ -8,6 +8,11 @@ const ARN = 'arn:aws:kms:us-west-2:111122223333:key/00000000-0000-0000-0000-0000
 const CIPHERTEXT = Buffer.from('ciphertext').toString('base64');
 const DRY_RUN = refusal('DryRunOperationException');
 
+/** The part of an SDK client that shows the settings of its connections. */
+interface WithHandler {
+  readonly config: { readonly requestHandler: { readonly httpHandlerConfigs: () => object } };
+}
+
 let kms: StubServer;
 let answers: Record<string, StubAnswer>;
 const sent: [action: string, request: object][] = [];
@@ -122,9 +127,9 @@ it('AwsKmsInspector calls KMS twice if the first response is a server error', as
 it('AwsKmsInspector waits one second for a connection, and three seconds for a response and for each part of it', async () => {
   const send = vi.spyOn(KMSClient.prototype, 'send');
   await inspector().describe();
-  const [client] = send.mock.contexts as readonly KMSClient[];
+  const client = send.mock.contexts[0] as WithHandler;
   vi.restoreAllMocks();
-  expect(client?.config.requestHandler.httpHandlerConfigs()).toMatchObject({
+  expect(client.config.requestHandler.httpHandlerConfigs()).toMatchObject({
     connectionTimeout: 1000,
     requestTimeout: 3000,
     socketTimeout: 3000,

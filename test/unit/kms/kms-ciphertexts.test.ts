@@ -10,6 +10,11 @@ import { errorOf } from '../../support/fakes.ts';
 import { holdConnections } from '../../support/hold-connections.ts';
 import { startStub, type StubAnswer, type StubServer } from '../../support/stub-server.ts';
 
+/** The part of an SDK client that shows the settings of its connections. */
+interface WithHandler {
+  readonly config: { readonly requestHandler: { readonly httpHandlerConfigs: () => object } };
+}
+
 let stub: StubServer | undefined;
 
 beforeEach(() => {
@@ -81,9 +86,9 @@ describe('KmsCiphertexts', () => {
   it('waits one second for a connection, and three seconds for a response and for each part of it', async () => {
     const send = vi.spyOn(KMSClient.prototype, 'send');
     await open(answer({ Plaintext: 'eA==' }));
-    const [client] = send.mock.contexts as readonly KMSClient[];
+    const client = send.mock.contexts[0] as WithHandler;
     vi.restoreAllMocks();
-    expect(client?.config.requestHandler.httpHandlerConfigs()).toMatchObject({
+    expect(client.config.requestHandler.httpHandlerConfigs()).toMatchObject({
       connectionTimeout: 1000,
       requestTimeout: 3000,
       socketTimeout: 3000,

@@ -88,6 +88,11 @@ async function wrappedIn(kms: AwsKms, deadline = noDeadline()): Promise<string[]
   return envelope.kmsKeks.map(({ region }) => region);
 }
 
+/** Ends only when the signal aborts. */
+function hanging(signal: AbortSignal): Promise<void> {
+  return new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error)));
+}
+
 describe('AwsKms', () => {
   it('by default allows a call one second to connect and two seconds in total', () => {
     open();
@@ -144,10 +149,7 @@ describe('a new System Key', () => {
 
   it('waits for a region that hangs, but only for half of the remaining time', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
-    onEncrypt = (region, signal) =>
-      region === EU
-        ? new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error)))
-        : undefined;
+    onEncrypt = (region, signal) => (region === EU ? hanging(signal) : undefined);
     const wrapping = wrappedIn(open(), { ...noDeadline(), atMs: clock.now() + 1000 });
     let regions: string[] = [];
     void wrapping.then((wrapped) => (regions = wrapped));
@@ -259,6 +261,19 @@ describe('AwsKms.wrap with minimumWrappedRegions above 1', () => {
     faults = { [EU]: ['unavailable', 'always'] };
     const error = await errorOf(wrappedIn(open({ minimumWrappedRegions: 3 })));
     expect((error as Error).message).toMatch(/^2 KMS regions wrapped a new key, and 3 must: /);
+  });
+
+  it('names a region that hangs if its wrap is missing', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    onEncrypt = (region, signal) => (region === EU ? hanging(signal) : undefined);
+    const deadline = { ...noDeadline(), atMs: clock.now() + 1000 };
+    const failed = errorOf(wrappedIn(open({ minimumWrappedRegions: 3 }), deadline));
+    await vi.advanceTimersByTimeAsync(500);
+    vi.useRealTimers();
+    expect(await failed).toMatchObject({
+      code: 'KmsUnavailable',
+      message: '2 KMS regions wrapped a new key, and 3 must: eu-west-1 unavailable (NoAnswerInTime).',
+    });
   });
 
   it('throws KmsMisconfigured at once if too many faults are permanent', async () => {

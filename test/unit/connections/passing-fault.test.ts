@@ -1,0 +1,40 @@
+import { expect, it } from 'vitest';
+import { mayPass } from '../../../src/connections/passing-fault.ts';
+
+it.for([
+  ['throttling', { name: 'ThrottlingException' }, true],
+  ['a 5xx response', { name: 'InternalServerError', $metadata: { httpStatusCode: 503 } }, true],
+  ['a timeout', { name: 'TimeoutError' }, true],
+  ['a lost connection', { code: 'ECONNRESET' }, true],
+  ['a denial', { name: 'AccessDeniedException', $metadata: { httpStatusCode: 400 } }, false],
+  ['an error of the program', {}, false],
+  ['an error with a number instead of a code', { code: 24 }, false],
+] as const)('mayPass says whether another attempt may succeed after %s', ([, members, expected]) => {
+  expect(mayPass(Object.assign(new Error('failed'), members))).toBe(expected);
+});
+
+it.for([undefined, null, 'EMFILE', { name: 'ThrottlingException' }])(
+  'mayPass expects nothing from another attempt if %j was thrown, which is not an error',
+  (thrown) => {
+    expect(mayPass(thrown)).toBe(false);
+  },
+);
+
+it.for([
+  'UND_ERR_CONNECT_TIMEOUT',
+  'UND_ERR_HEADERS_TIMEOUT',
+  'UND_ERR_BODY_TIMEOUT',
+  'UND_ERR_SOCKET',
+  'EMFILE',
+  'ENFILE',
+])('mayPass expects that the fault with the code %s passes, if it is one of the first ten causes', (code) => {
+  const causedBy = (causes: number): Error => {
+    let error = Object.assign(new Error('failed'), { code });
+    for (let i = 0; i < causes; i += 1) error = Object.assign(new Error('failed', { cause: error }), { code: 'x' });
+    return error;
+  };
+  expect([0, 1, 10, 11].map((causes) => mayPass(causedBy(causes)))).toEqual([true, true, true, false]);
+  for (const other of [`${code}S`, `X${code}`]) {
+    expect(mayPass(Object.assign(new Error('failed'), { code: other }))).toBe(false);
+  }
+});
