@@ -25,3 +25,17 @@ it('the store of a dry run has no recent keys if the metastore does not list the
   const dry = dryRunStore({} as MemoryMetastore);
   expect(await dry.loadRecent?.('_SK_a_b' as never, keyRecord('', 60).created, noDeadline())).toEqual([]);
 });
+
+it('the store of a dry run passes each deadline to the metastore', async () => {
+  const deadlines: unknown[] = [];
+  const remember = async (...args: unknown[]): Promise<never[]> => (deadlines.push(args.at(-1)), []);
+  const metastore = { load: remember, loadLatest: remember, loadRecent: remember, rows: remember };
+  const dry = dryRunStore(metastore as never);
+  const { id, created } = keyRecord('_SK_a_b', 60);
+  const deadline = noDeadline();
+  await dry.load(id, created, deadline);
+  await dry.loadLatest(id, deadline);
+  await dry.loadRecent?.(id, created, deadline);
+  await dry.rows(id, deadline);
+  expect(deadlines).toEqual([deadline, deadline, deadline, deadline]);
+});

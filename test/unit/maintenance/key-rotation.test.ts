@@ -1,8 +1,9 @@
 import { beforeEach, expect, it } from 'vitest';
 import type { EnvelopeKeyRecord, Metastore } from '../../../src/index.ts';
+import type { KeyRowProofs } from '../../../src/envelope/key-dependencies.ts';
 import { KeyRotation } from '../../../src/maintenance/key-rotation.ts';
 import { KeyNaming, type KeyId, type KeyMeta } from '../../../src/records/ids.ts';
-import { FakeDependencies, MINUTE_MS } from '../../support/fakes.ts';
+import { codeOf, FakeDependencies, MINUTE_MS } from '../../support/fakes.ts';
 
 const NAMING = new KeyNaming({ service: 'svc', product: 'prod' });
 const SYSTEM = NAMING.systemKeyId;
@@ -15,9 +16,9 @@ beforeEach(async () => {
   world.clock.advance(MINUTE_MS);
 });
 
-function rotate(id: KeyId): Promise<KeyMeta | undefined> {
+function rotate(id: KeyId, keyRowProofs: KeyRowProofs = 'verify'): Promise<KeyMeta | undefined> {
   const { metastore, kms, clock } = world;
-  const options = { naming: NAMING, metastore, kms, policy: {}, keyRowProofs: 'verify' } as const;
+  const options = { naming: NAMING, metastore, kms, policy: {}, keyRowProofs };
   return new KeyRotation({ ...options, now: clock.now }).rotate(id);
 }
 
@@ -32,6 +33,7 @@ it('a rotation makes the next Intermediate Key under the System Key, and the nex
   expect(rowOf(key)).toMatchObject({ ...key, parent: { id: SYSTEM }, revoked: false });
   const system = (await rotate(SYSTEM)) as KeyMeta;
   expect(system.id).toBe(SYSTEM);
+  expect(rowOf(system)?.parent).toBeUndefined();
   expect(world.metastore.latest(SYSTEM)?.created).toBe(system.created);
   expect(world.metastore.ofKind('SK')).toHaveLength(2);
   expect(world.metastore.ofKind('IK')).toHaveLength(2);
@@ -43,6 +45,26 @@ it('a rotation gives KMS and the metastore 30 seconds', async () => {
   world.metastore.interfere = (_, { atMs }) => void deadlines.add(atMs);
   await rotate(SYSTEM);
   expect([...deadlines]).toEqual([world.clock.nowMs + 30_000]);
+});
+
+it('a rotation refuses a System Key without a proof if the service requires proofs', async () => {
+  const [system] = world.metastore.ofKind('SK');
+  if (system !== undefined) world.metastore.change(system, { proof: undefined });
+  expect(await codeOf(rotate(first.id, 'require'))).toBe('KeyRowUnreadable');
+  expect((await rotate(first.id, 'verify'))?.id).toBe(first.id);
+});
+
+it('a rotation looks for keys that are dated up to ten minutes ahead, in whole seconds', async () => {
+  const asked: unknown[] = [];
+  const { metastore } = world;
+  const loadRecent = metastore.loadRecent.bind(metastore);
+  metastore.loadRecent = (id, notAfter, deadline) => {
+    if (id === first.id) asked.push(notAfter);
+    return loadRecent(id, notAfter, deadline);
+  };
+  world.clock.advance(500);
+  await rotate(first.id);
+  expect(asked[0]).toBe(seconds() + 600);
 });
 
 /** Adds a copy of the first key whose date is ahead of the clock. */

@@ -1,6 +1,14 @@
 import { beforeEach, expect, it } from 'vitest';
-import type { Erasure } from '../../../src/envelope/ports.ts';
-import { cryptoPolicy, KeyfoldError, type KeyMeta, type RegisteredErasure } from '../../../src/index.ts';
+import type { EnvelopeKeyRecord, Erasure } from '../../../src/envelope/ports.ts';
+import {
+  cryptoPolicy,
+  KeyfoldError,
+  SessionFactory,
+  type KeyMeta,
+  type KeyRow,
+  type RegisteredErasure,
+} from '../../../src/index.ts';
+import type { ErasureRegister, ErasureTable, ErasureTables } from '../../../src/maintenance/erasure-table.ts';
 import { PartitionErasure } from '../../../src/maintenance/partition-erasure.ts';
 import { TOMBSTONE_CREATED } from '../../../src/records/ids.ts';
 import { erasureOf } from '../../support/erasure-tables.ts';
@@ -234,4 +242,163 @@ it('a step of an erasure replaces a tombstone whose System Key is older than min
   await expect(world.process({ policy }).session('p').encrypt(Buffer.from('x'))).rejects.toMatchObject({
     code: 'PartitionErased',
   });
+});
+
+function nameOf({ id, created }: KeyRow): string {
+  return `${id} ${created}`;
+}
+
+/**
+ * A table with replicas. Each replica has the rows in its map, and each write takes a turn of the event loop. `log`
+ * lists the reads and the writes, and `most` is the highest number of writes at the same time.
+ */
+function replicas(rows: Record<string, Map<string, EnvelopeKeyRecord>>) {
+  const log: string[] = [];
+  const listed: RegisteredErasure[] = [];
+  let active = 0;
+  const seen = { most: 0 };
+  const write = async (call: string, change: () => unknown): Promise<void> => {
+    log.push(call);
+    active += 1;
+    seen.most = Math.max(seen.most, active);
+    await new Promise(setImmediate);
+    change();
+    active -= 1;
+  };
+  const all = () => Object.values(rows);
+  const at = (region: string): ErasureTable => ({
+    rows: async (selection) => {
+      const isOne = 'id' in selection;
+      log.push(`${region} read ${isOne ? selection.id : selection.prefixes.join()}`);
+      const found = [...(rows[region]?.values() ?? [])];
+      return found.filter(({ id }) => (isOne ? id === selection.id : selection.prefixes.some((p) => id.startsWith(p))));
+    },
+    store: (row) => write(`${region} store ${nameOf(row)}`, () => all().forEach((each) => each.set(nameOf(row), row))),
+    mark: (row, erased) =>
+      write(`${region} ${erased ? 'mark' : 'unmark'} ${nameOf(row)}`, () =>
+        all().forEach((each) => each.set(nameOf(row), { ...row, erased, revoked: true })),
+      ),
+    remove: (row) => write(`${region} remove ${nameOf(row)}`, () => all().forEach((each) => each.delete(nameOf(row)))),
+  });
+  const register: ErasureRegister = {
+    list: async () => [...listed],
+    add: async (entry) => (await write('add', () => listed.push(entry)), true),
+    update: (entry) => write('update', () => listed.splice(0, 1, entry)),
+    remove: () => write('remove entry', () => listed.splice(0, 1)),
+  };
+  const tables = { regions: async () => Object.keys(rows), at, register } as unknown as ErasureTables;
+  const taken = (): string[] => log.splice(0).filter((call) => !call.includes(' read '));
+  return { tables, log, taken, seen, listed };
+}
+
+it('an erasure works in the region of each ID, and makes one write at a time', async () => {
+  const { metastore, kms, clock } = new FakeDependencies();
+  const sealIn = (regionSuffix: string | undefined, partition: string) =>
+    new SessionFactory({ ...NAMES, regionSuffix, metastore, kms, now: clock.now })
+      .session(partition)
+      .encrypt(Buffer.from('x'));
+  await sealIn('us-east-1', 'p');
+  clock.advance(MINUTE_MS);
+  for (const partition of ['p', 'p_svc_prod', 'q']) await sealIn(undefined, partition);
+  await sealIn('eu-west-1', 'p');
+  // The scan in the own region does not find the rows that another region has just written.
+  const own = new Map([...metastore.rows].filter(([, { id }]) => id !== '_IK_p_svc_prod_eu-west-1'));
+  const table = replicas({
+    'us-west-2': own,
+    'us-east-1': new Map(own),
+    'eu-west-1': new Map(metastore.rows),
+    'ap-south-1': new Map(own),
+  });
+  const options = { names: NAMES, tables: table.tables, kms, policy: cryptoPolicy(), now: clock.now };
+  const erased = new PartitionErasure({ ...options, partition: 'p' });
+  const [oldest, latest] = [...new Set([...metastore.rows.values()].map(({ created }) => created))];
+  const ID = '_IK_p_svc_prod';
+  const regions = ['us-west-2', 'us-east-1', 'eu-west-1', 'ap-south-1'];
+
+  const state = await erased.read();
+  expect(table.log).toEqual([
+    `us-west-2 read ${ID},_SK_svc_prod`,
+    `us-east-1 read ${ID}_us-east-1`,
+    `us-west-2 read ${ID}`,
+    `eu-west-1 read ${ID}_eu-west-1`,
+    // The scan found no row with these IDs, but the tables of these regions may have new ones.
+    `us-west-2 read ${ID}_us-west-2`,
+    `ap-south-1 read ${ID}_ap-south-1`,
+  ]);
+  expect(state.regions).toEqual(regions);
+  expect(state.erasure).toBeUndefined();
+  const places = [
+    [`${ID}_us-east-1`, 'us-east-1'],
+    [ID, 'us-west-2'],
+    [`${ID}_eu-west-1`, 'eu-west-1'],
+  ];
+  expect(state.ids.map(({ id, region, buried }) => [id, region, buried])).toEqual(
+    places.map((place) => [...place, false]),
+  );
+  expect(state.rows.map(({ row: { id }, region, marked }) => [id, region, marked])).toEqual(
+    places.map((place) => [...place, false]),
+  );
+  table.taken();
+
+  const begun = await erased.begin(state, WAIT_SECONDS);
+  const dated = (verb: string, date?: number): string[] =>
+    places.map(([id, region]) => `${region} ${verb} ${id} ${date ?? (region === 'us-east-1' ? oldest : latest)}`);
+  expect(table.taken()).toEqual(['add', ...dated('store', TOMBSTONE_CREATED), ...dated('mark')]);
+  const tombs = [...own.values()].filter(({ created }) => created === TOMBSTONE_CREATED);
+  expect(tombs.map(({ parent, revoked, encryptedKey }) => [parent, revoked, encryptedKey])).toEqual([
+    [{ id: '_SK_svc_prod_us-east-1', created: oldest }, true, Buffer.alloc(60)],
+    [{ id: '_SK_svc_prod', created: latest }, true, Buffer.alloc(60)],
+    [{ id: '_SK_svc_prod_eu-west-1', created: latest }, true, Buffer.alloc(60)],
+  ]);
+  const after = await erased.read();
+  expect([after.erasure, after.rows.map(({ marked }) => marked)]).toEqual([begun, [true, true, true]]);
+  // A second beginning has nothing left to write.
+  table.taken();
+  expect(await erased.begin(after, WAIT_SECONDS)).toEqual(begun);
+  expect(table.taken()).toEqual([]);
+  expect(await erased.replicas(after)).toEqual(regions.map((region) => ({ region, rows: 3, tombstones: 3 })));
+
+  table.taken();
+  await erased.cancel(after);
+  expect(table.taken()).toEqual([...dated('unmark'), 'remove entry', ...dated('remove', TOMBSTONE_CREATED)]);
+  // A second cancellation has nothing left to write, because no row has a mark.
+  await erased.cancel(await erased.read());
+  expect(table.taken()).toEqual([]);
+
+  const again = await erased.begin(await erased.read(), WAIT_SECONDS);
+  table.taken();
+  const { rows } = await erased.finish(await erased.read(), again, false);
+  expect(rows).toEqual([]);
+  expect(table.taken()).toEqual([...dated('remove'), 'update']);
+  expect(table.listed).toEqual([{ partition: 'p', ...again, deletedAt: Math.floor(clock.nowMs / 1000) }]);
+  // The keys of the other partitions and the System Keys are still there.
+  const left = [...own.values()].filter(({ created }) => created !== TOMBSTONE_CREATED);
+  expect(left.map(({ id }) => id).toSorted()).toEqual([
+    '_IK_p_svc_prod_svc_prod',
+    '_IK_q_svc_prod',
+    '_SK_svc_prod',
+    '_SK_svc_prod_eu-west-1',
+    '_SK_svc_prod_us-east-1',
+  ]);
+  expect(table.seen.most).toBe(1);
+});
+
+it('a tombstone is proven only by a System Key that the policy still allows to open records', async () => {
+  const [system] = world.metastore.ofKind('SK');
+  const created = system?.created ?? 0;
+  const options = { partition: 'p', kms: world.kms, now: world.clock.now, names: NAMES };
+  const begun = async (minOpeningCreated: number): Promise<unknown> => {
+    const { tables } = replicas({ 'us-west-2': new Map(world.metastore.rows) });
+    const policy = { ...cryptoPolicy(), minOpeningCreated: minOpeningCreated as never };
+    const one = new PartitionErasure({ ...options, tables, policy });
+    return one.begin(await one.read(), WAIT_SECONDS).catch((error: unknown) => error);
+  };
+  expect(await begun(created)).toMatchObject({ erase: expect.any(String) as string });
+  expect(await begun(created + 1)).toMatchObject({
+    code: 'KmsMisconfigured',
+    message: 'No System Key opens, so that no mark can be proven.',
+    cause: new Error('the service has no System Key'),
+  });
+  world.kms.unwrap = () => Promise.reject(new KeyfoldError('KmsMisconfigured', 'KMS refuses.'));
+  expect(await begun(created)).toMatchObject({ cause: new Error('KMS refuses.') });
 });

@@ -158,6 +158,86 @@ describe('SystemKeyMaintenance', () => {
     expect(Buffer.from(after?.encryptedKey ?? []).toString()).toBe('by anotherby another');
   });
 
+  it('passes its deadline to each call of the metastore and the KMS', async () => {
+    await service().session('p').encrypt(PAYLOAD);
+    clock.advance(85 * DAY_MS);
+    renewals = 1;
+    const deadlines: [string, number][] = [];
+    const watch = <T extends object>(port: T, methods: readonly (keyof T & string)[]): void => {
+      for (const method of methods) {
+        const real = (port[method] as (...args: unknown[]) => unknown).bind(port);
+        port[method] = ((...args: unknown[]) => {
+          const { atMs } = args.at(-1) as { readonly atMs?: number };
+          // MemoryMetastore calls its own methods without a deadline.
+          if (atMs !== undefined) deadlines.push([method, atMs]);
+          return method === 'replaceKey' && deadlines.filter(([called]) => called === method).length === 1
+            ? Promise.resolve('changed')
+            : real(...args);
+        }) as T[typeof method];
+      }
+    };
+    watch(metastore, ['load', 'rows', 'store', 'replaceKey']);
+    watch(kms, ['wrap', 'renew']);
+    const deadlineAtMs = clock.now() + 20_000;
+    await maintenance().run({ deadlineAtMs });
+    // Making the next key may take half of the time.
+    const half = clock.now() + 10_000;
+    expect(new Map(deadlines)).toEqual(
+      new Map([
+        ['rows', deadlineAtMs],
+        ['wrap', half],
+        ['store', half],
+        ['renew', deadlineAtMs],
+        ['replaceKey', deadlineAtMs],
+        ['load', deadlineAtMs],
+      ]),
+    );
+  });
+
+  it('checks eight keys at a time', async () => {
+    const rows = Array.from({ length: 20 }, (_, i) => keyRecord('_SK_svc_prod', 60 * (20 - i)));
+    vi.spyOn(metastore, 'rows').mockResolvedValue(rows);
+    let [active, most] = [0, 0];
+    kms.renew = async () => {
+      active += 1;
+      most = Math.max(most, active);
+      await new Promise(setImmediate);
+      active -= 1;
+      return { regions: [], renewed: undefined };
+    };
+    const { systemKeys } = await maintenance().run();
+    expect(systemKeys.map(({ created }) => created)).toEqual(rows.map(({ created }) => created));
+    expect(most).toBe(8);
+  });
+
+  it('does not replace a System Key only because its row has no proof', async () => {
+    await service().session('p').encrypt(PAYLOAD);
+    const [row] = await metastore.rows(SYSTEM_KEY_ID);
+    const unproven = new MemoryMetastore();
+    if (row !== undefined) await unproven.store({ ...row, proof: undefined });
+    const report = await maintenance({ metastore: unproven }).run();
+    expect([report.created, report.createFault]).toEqual([undefined, undefined]);
+  });
+
+  it('stops waiting for the register of erasures at its deadline', async () => {
+    const erasures = { list: () => new Promise<never>(() => {}) };
+    const { erasuresFault } = await maintenance({ erasures }).run({ deadlineAtMs: clock.now() + 20 });
+    expect(erasuresFault).toMatch(/^DeadlineExceeded/);
+  });
+
+  it.for([
+    ['options must be an object', undefined],
+    ['options.kms must be an object with wrap, unwrap, renew, not another object.', { kms: {} }],
+    ['options.erasures must be an object with list', { erasures: {} }],
+    ['options.events.keyCreated must be a function', { events: { keyCreated: 5 } }],
+    ['options has no option extra.', { extra: 1 }],
+  ])('throws the TypeError "%s…" for a wrong option', ([message, options]) => {
+    const all = { service: 'svc', product: 'prod', metastore, kms };
+    const make = (): unknown => new SystemKeyMaintenance((options && { ...all, ...(options as object) }) as never);
+    expect(make).toThrow(TypeError);
+    expect(make).toThrow(message);
+  });
+
   it('reports a fault for a row that changes during each of three attempts', async () => {
     await service().session('p').encrypt(PAYLOAD);
     renewals = 9;
