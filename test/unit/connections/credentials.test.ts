@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { KeyfoldClient } from '../../../src/client/index.ts';
 import { LambdaTransport } from '../../../src/client/lambda.ts';
-import { withTimeLimit, type Credentials, type Identity } from '../../../src/connections/sdk-client.ts';
+import { CREDENTIALS, withTimeLimit, type Credentials, type Identity } from '../../../src/connections/sdk-client.ts';
 import { RegionalKms } from '../../../src/kms/regional-kms.ts';
 import { DynamoDbMetastore, parseEpochSeconds, parseKeyId } from '../../../src/index.ts';
 import { errorOf, noDeadline } from '../../support/fakes.ts';
@@ -107,4 +107,26 @@ it('a call of a credential provider may take ten seconds', async () => {
   await vi.advanceTimersByTimeAsync(1);
   expect(error).toMatchObject({ name: 'TimeoutError' });
   expect(withTimeLimit(IDENTITY)).toBe(IDENTITY);
+});
+
+it.for<[string, unknown]>([
+  ['accessKeyId', undefined],
+  ['accessKeyId', ''],
+  ['accessKeyId', 'a b'],
+  ['accessKeyId', 5],
+  ['secretAccessKey', undefined],
+  ['secretAccessKey', 'secret\n'],
+  ['secretAccessKey', ' secret'],
+  ['sessionToken', ''],
+  ['sessionToken', 'tok\u00e9n'],
+  ['sessionToken', '\u007f'],
+])('credentials are refused if their %s is %j', ([name, value]) => {
+  expect(CREDENTIALS.holds({ ...IDENTITY, [name]: value })).toBe(false);
+});
+
+it('credentials may be an object with more members, or a function', () => {
+  for (const accepted of [IDENTITY, { ...IDENTITY, sessionToken: '!~', accountId: 1 }, async () => IDENTITY]) {
+    expect(CREDENTIALS.holds(accepted)).toBe(true);
+  }
+  for (const refused of [undefined, null, 'AKIDEXAMPLE', {}]) expect(CREDENTIALS.holds(refused)).toBe(false);
 });

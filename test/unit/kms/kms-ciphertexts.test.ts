@@ -135,7 +135,7 @@ describe('KmsCiphertexts', () => {
     'fails with KmsUnavailable for a response with %s plaintext, so that the data of the row is not overwritten',
     async ([, body]) => {
       const error = await errorOf(open(answer(body)));
-      const message = expect.stringContaining('IncompleteAnswer') as string;
+      const message = 'KMS does not open a ciphertext: eu-west-1 unavailable (IncompleteAnswer).';
       expect(error).toMatchObject({ code: 'KmsUnavailable', message });
     },
   );
@@ -152,15 +152,16 @@ describe('KmsCiphertexts', () => {
     await Promise.all([sts.stop(), rm(folder, { recursive: true })]);
     expect(error).toMatchObject({
       code: 'KmsMisconfigured',
-      message: expect.stringContaining('ValidationError') as string,
+      message: 'KMS does not open a ciphertext: eu-west-1 misconfigured (ValidationError).',
     });
     expect(stub?.requests).toHaveLength(0);
   });
 
   it.for([
-    ['RecordUnreadable', 'InvalidCiphertextException'],
-    ['KmsMisconfigured', 'AccessDeniedException'],
-  ])('fails with %s if KMS returns %s', async ([code, name]) => {
-    expect(await errorOf(open(answer({ __type: name }, 400)))).toMatchObject({ code });
+    ['RecordUnreadable', 'InvalidCiphertextException', 'KMS refuses the ciphertext'],
+    ['KmsMisconfigured', 'AccessDeniedException', 'Decrypt in eu-west-1: misconfigured (AccessDeniedException): '],
+  ] as const)('fails with %s if KMS returns %s, and gives the reason in the cause', async ([code, name, message]) => {
+    const cause = expect.objectContaining({ message: expect.stringContaining(message) as string }) as Error;
+    expect(await errorOf(open(answer({ __type: name }, 400)))).toMatchObject({ code, cause });
   });
 });

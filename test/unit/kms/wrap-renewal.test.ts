@@ -40,7 +40,8 @@ function kms(options: Partial<AwsKmsOptions> = {}): AwsKms {
     keys: aliases,
     preferredRegion: WEST,
     endpoint: emulator.endpoint,
-    timeouts: { requestTimeoutMs: 1000 },
+    // Long enough for a machine that does other work.
+    timeouts: { requestTimeoutMs: 10_000 },
     failover: { maxRounds: 1, baseDelayMs: 1 },
     ...options,
   });
@@ -146,7 +147,7 @@ describe('AwsKms.renew', () => {
     await moveAlias(WEST);
     emulator.setFault(WEST, { kind });
     emulator.resetCalls();
-    const { regions, renewed } = await renew(wrapped);
+    const { regions, renewed } = await renew(wrapped, kms({ timeouts: { requestTimeoutMs: 1000 } }));
     expect(calls()).not.toContain(`Encrypt ${WEST}`);
     expect(regions[0]).toMatchObject({ region: WEST, opens: false, renewed: false });
     expect(regions[0]?.fault).toContain('unavailable');
@@ -194,9 +195,14 @@ describe('AwsKms.renew', () => {
   it('writes a new wrap only after the region has unwrapped that wrap', async () => {
     const wrapped = await wrappedBy(only(WEST), SYSTEM_KEY, noDeadline());
     emulator.setFault(EAST, { kind: 'error', name: 'AccessDeniedException', actions: ['Decrypt'] });
-    const { regions, renewed } = await renew(wrapped);
+    const attempts: string[] = [];
+    const attempted = ({ region, action, fault }: Attempt): void =>
+      void attempts.push(`${action} ${region} ${fault?.action} ${fault?.errorName}`);
+    const { regions, renewed } = await renew(wrapped, kms({ events: { attempted } }));
     expect(regions[1]).toMatchObject({ region: EAST, opens: false, renewed: false });
-    expect(regions[1]?.fault).toContain('AccessDeniedException');
+    expect(regions[1]?.fault).toContain(`Decrypt in ${EAST}: misconfigured (AccessDeniedException)`);
+    // The attempt to wrap the key failed when the region unwrapped the new wrap, so that is the action of the attempt.
+    expect(attempts.at(-1)).toBe(`Decrypt ${EAST} Decrypt AccessDeniedException`);
     expect(renewed).toBeUndefined();
   });
 

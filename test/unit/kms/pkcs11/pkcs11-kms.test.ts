@@ -1,8 +1,10 @@
+import { writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { KeyfoldError, MemoryMetastore, SessionFactory, type Attempt } from '../../../../src/index.ts';
 import { Pkcs11Kms, type Pkcs11KmsOptions } from '../../../../src/kms/pkcs11/index.ts';
+import { pinIn } from '../../../../src/kms/pkcs11/pin-file.ts';
 import { checkedPkcs11Options } from '../../../../src/kms/pkcs11/pkcs11-options.ts';
 import type { TokenAnswer, TokenCall } from '../../../../src/kms/pkcs11/pkcs11-token.ts';
 import { kmsContract, wrapRenewerContract } from '../../../../src/testing/index.ts';
@@ -345,6 +347,15 @@ describe('the login', () => {
     expect(error.code).toBe('KmsUnavailable');
     expect(JSON.stringify([error.message, faultOf(kms)])).not.toContain('1234');
     expect(faultOf(kms)).toMatchObject({ errorName: 'NoPin' });
+  });
+
+  it('reads the PIN from its file each time, without the white space around it', async () => {
+    const file = `${token.library}.pin`;
+    const pin = pinIn(file);
+    for (const found of ['1234', '5678']) {
+      await writeFile(file, ` ${found}\n`);
+      expect(await pin()).toBe(found);
+    }
   });
 
   it('is repeated after the token was removed and inserted again', async () => {
