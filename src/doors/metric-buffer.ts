@@ -14,10 +14,10 @@ interface Series {
 }
 
 /**
- * The most values of a metric in one line. After a hundred values, Powertools flushes by itself and loses the
- * dimensions.
+ * The most values of a metric in one line. At the hundredth value, Powertools would write the line by itself, and then
+ * the other metrics of the line would have no dimensions.
  */
-const MAX_VALUES = 100;
+const MAX_VALUES = 99;
 
 /** How long {@link MetricBuffer.flush} may hold back tallies, in milliseconds. */
 const FLUSH_INTERVAL_MS = 60_000;
@@ -75,7 +75,7 @@ export class MetricBuffer {
     this.#series.clear();
   }
 
-  /** Writes one line with up to a hundred values of each series, beginning at index `from`. */
+  /** Writes one line with up to 99 values of each series, beginning at index `from`. */
   #write(group: readonly Series[], from: number): void {
     this.#metrics.addDimensions(group[0]?.dimensions ?? {});
     for (const { name, unit, values } of group) {

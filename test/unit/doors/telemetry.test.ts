@@ -124,7 +124,7 @@ describe('the metrics', () => {
     expect(metrics()).toHaveLength(before);
   });
 
-  it('with more than 100 values are written in several lines', () => {
+  it('with more than 99 values are written in several lines', () => {
     for (let i = 0; i < 250; i += 1) {
       telemetry.events.attempted({ region: 'us-west-2', action: 'Decrypt', latencyMs: i });
     }
@@ -135,11 +135,22 @@ describe('the metrics', () => {
     });
     expect(latencies).toEqual(Array.from({ length: 250 }, (_, i) => i));
     const perLine = metrics().flatMap(({ KmsLatency: values }) => (Array.isArray(values) ? values.length : []));
-    expect(perLine).toEqual([100, 100, 50]);
+    expect(perLine).toEqual([99, 99, 52]);
     expect(metrics()).toContainEqual({ service: 'svc', region: 'us-west-2', action: 'Decrypt', KmsCalls: 250 });
   });
 
-  it('are all written, even if one of them has more than 100 values', () => {
+  it.for([99, 100])('keep their dimensions, and cause no warning, if another metric has %i values', (count) => {
+    for (let i = 0; i < count; i += 1) {
+      telemetry.events.attempted({ region: 'us-west-2', action: 'Decrypt', latencyMs: i });
+    }
+    telemetry.events.wrapMissing('us-west-2');
+    telemetry.flush();
+    expect(metrics()).toContainEqual(expect.objectContaining({ KmsWrapsMissing: 1, region: 'us-west-2' }));
+    const others = output.text().split('\n');
+    expect(others.filter((line) => !line.startsWith('{'))).toEqual(['']);
+  });
+
+  it('are all written, even if one of them has more than 99 values', () => {
     telemetry.events.servedStale(KEY);
     for (let i = 0; i < 150; i += 1) telemetry.maintained({ systemKeys: [WELL] });
     telemetry.flush();
