@@ -74,6 +74,7 @@ describe('the client', () => {
       { results: { 0: { plaintext: '' }, 1: { plaintext: '' }, length: 2 } },
     ],
     ['decryptBatch', 'a string as a result', 'an object', { results: [{ plaintext: '' }, 'text'] }],
+    ['decryptBatch', 'null as a result', 'an object', { results: [{ plaintext: '' }, null] }],
     ['decryptBatch', 'an empty result', 'a plaintext', { results: [{ plaintext: '' }, {}] }],
     ['decryptBatch', 'null as the error of a result', 'an object', { results: [{ plaintext: '' }, { error: null }] }],
     ['encryptFields', 'a document as a value', 'a document', { document: {} }],

@@ -53,6 +53,13 @@ it('the client refuses a response that is not UTF-8, because decoding it would c
   await server.stop();
 });
 
+it('the client reads a response of a megabyte, which arrives in several parts', async () => {
+  const plaintext = Buffer.alloc(1024 * 1024, 'x');
+  const server = await startStub({ status: 200, body: `{"plaintext":"${plaintext.toString('base64')}"}` });
+  expect(plaintext.equals(await clientOf(server.url).decrypt('kf1.x'))).toBe(true);
+  await server.stop();
+});
+
 it.for([200, 503])('the client reads no more than 16 MiB of a response with the status %i', async (status) => {
   const chunk = Buffer.alloc(1024 * 1024, ' ');
   let sentChunks = 0;
