@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { KeyfoldError } from '../../../src/index.ts';
 import type { OutgoingMessage } from '../../../src/sqs/message.ts';
-import { FakeDependencies } from '../../support/fakes.ts';
+import { errorOf, FakeDependencies } from '../../support/fakes.ts';
 import { captureOutput } from '../../support/http-door.ts';
 import { DEAD_LETTERS, FakeQueues, FIFO, openQueueDoor, queueRecord, sealing } from '../../support/queue-door.ts';
 
@@ -101,6 +101,14 @@ describe('the function for a FIFO queue', () => {
     expect(await open()(counted)).toEqual(['a0', 'a1']);
     expect(queues.postponed.map(({ delaySeconds }) => delaySeconds)).toEqual([40, 40]);
     expect(output.lines()).toContainEqual(expect.objectContaining({ code: 'Behind', MessagesRetried: 1 }));
+  });
+
+  it('fails for a message of a standard queue before it sends any result', async () => {
+    expect(await errorOf(open()([queueRecord('a', sealing())]))).toMatchObject({
+      code: 'InvalidConfiguration',
+      message: expect.stringContaining('one of the source queue and the output queue is a FIFO queue') as string,
+    });
+    expect(queues.calls).toEqual([]);
   });
 
   it('moves an invalid message to the dead-letter queue, and continues with the rest of the group', async () => {
