@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, expect, it, vi } from 'vitest';
-import type { Position } from '../../../src/maintenance/reencryption/rows.ts';
+import type { Cell, Position } from '../../../src/maintenance/reencryption/rows.ts';
 import { DynamoDbRows } from '../../../src/rows/dynamodb-rows.ts';
 import { errorOf } from '../../support/fakes.ts';
 import { startStub, type StubAnswer, type StubServer } from '../../support/stub-server.ts';
@@ -304,9 +304,9 @@ it('DynamoDbRows reads a partition and a context that are numbers, and no partit
 });
 
 it('DynamoDbRows reads and writes an item that lacks the attribute constructor', async () => {
-  let sent: { readonly ConditionExpression?: string; readonly ExpressionAttributeNames?: object } = {};
+  let sent: object = {};
   stub = await startStub(({ headers, body }) => {
-    sent = JSON.parse(body) as typeof sent;
+    sent = JSON.parse(body) as object;
     return String(headers['x-amz-target']).endsWith('DescribeTable')
       ? success({ Table: { KeySchema: [{ AttributeName: 'id' }] } })
       : success({ Items: [{ id: { S: '1' }, r: { S: 'x' } }] });
@@ -314,9 +314,15 @@ it('DynamoDbRows reads and writes an item that lacks the attribute constructor',
   const rows = openRows(stub.url, undefined, undefined, undefined, ['r', 'constructor']);
   const [row] = (await rows.pages(undefined).next()).value ?? [];
   expect([...(row?.cells ?? [])]).toEqual([['r', { kind: 'text', text: 'x' }]]);
-  await rows.replace(row ?? ROW, new Map([['r', { kind: 'text', text: 'y' }]]));
+  const cells = new Map<string, Cell>([
+    ['r', { kind: 'text', text: 'y' }],
+    ['constructor', { kind: 'text', text: 'z' }],
+  ]);
+  await rows.replace(row ?? ROW, cells);
   expect(sent).toMatchObject({
+    UpdateExpression: 'SET #f0 = :n0, #f1 = :n1',
     ConditionExpression: '#f0 = :o0 AND attribute_not_exists(#f1)',
     ExpressionAttributeNames: { '#f0': 'r', '#f1': 'constructor' },
+    ExpressionAttributeValues: { ':n0': { S: 'y' }, ':n1': { S: 'z' }, ':o0': { S: 'x' } },
   });
 });
