@@ -10,6 +10,7 @@ import { faultsOf, read } from './changed-example.ts';
 import { AUTHORIZER, COGNITO, ENTRIES, VPC } from './package.ts';
 
 const WEST = 'us-west-2';
+const EAST = 'us-east-1';
 const ACCOUNT = '111122223333';
 const DOMAIN = ENTRIES.http.api.domain;
 const ENDPOINTS = ENTRIES.private.api.vpcEndpoints;
@@ -51,6 +52,30 @@ it.for(Object.entries(ENTRIES))(
   'the resources of the entry point %s equal their reviewed file',
   async ([name, changed]) => {
     await expect(reviewOf(await partsOf(changed))).toMatchFileSnapshot(`reviewed/entry-${name}.txt`);
+  },
+);
+
+it.for([WEST, EAST] as const)(
+  'the app in %s uses the certificates, keys, authorizers and networks of that region',
+  async (region) => {
+    const keys = Object.fromEntries([WEST, EAST].map((each) => [each, `arn:aws:kms:${each}:${ACCOUNT}:key/1`]));
+    const used = new Set<string>();
+    for (const entry of ['http', 'httpWithAuthorizer', 'restWithAuthorizer', 'private'] as const) {
+      const deployment = await read({ ...ENTRIES[entry], vpc: VPC, storageKeys: keys, environmentKeys: keys });
+      const text = JSON.stringify([appValues(deployment, region), alarmResources(deployment, region)]);
+      const named = /arn:aws:(?:acm|lambda):[\w-]+|arn:aws:kms:[\w-]+:\d+:key|(?:vpce|subnet|sg)-\w+/g;
+      for (const [name] of text.matchAll(named)) used.add(name);
+    }
+    expect([...used].toSorted()).toEqual(
+      [
+        `arn:aws:acm:${region}`,
+        `arn:aws:kms:${region}:${ACCOUNT}:key`,
+        `arn:aws:lambda:${region}`,
+        ...ENDPOINTS[region],
+        ...VPC[region].subnets,
+        ...VPC[region].securityGroups,
+      ].toSorted(),
+    );
   },
 );
 
@@ -428,6 +453,10 @@ describe('deploy.yml', () => {
       { api: { type: 'private', vpcEndpoints: { ...ENDPOINTS, 'us-east-1': ['vpc-1'] } } },
     ],
     [
+      'api.vpcEndpoints.us-east-1 must have at least one entry',
+      { api: { type: 'private', vpcEndpoints: { ...ENDPOINTS, 'us-east-1': [] } } },
+    ],
+    [
       'http.auth is not iam, and a function URL has no other authorizer',
       { api: { type: 'functionUrl' }, http: { ...COGNITO, audience: ['a'] } },
     ],
@@ -484,6 +513,11 @@ describe('deploy.yml', () => {
           { api: { type: 'rest', callers: [{ principal, partitions: [partition] }] } },
         ] as const,
     ),
+    ['api.callers must have at least one entry', { api: { type: 'rest', callers: [] } }],
+    [
+      'api.callers.0.partitions must have at least one entry',
+      { api: { type: 'rest', callers: [{ principal, partitions: [] }] } },
+    ],
     ['api.callers.0.partitions is missing', { api: { type: 'rest', callers: [{ principal }] } }],
     [
       'api.usagePlans is set with api.type http, which has none: only REST APIs do',
