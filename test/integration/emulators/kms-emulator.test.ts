@@ -246,6 +246,11 @@ describe('KMS emulator: keys', () => {
       () => new ListAliasesCommand({ Marker: 'garbage' }),
       'InvalidMarkerException',
     ],
+    [
+      'an alias in the wrong case',
+      () => new EncryptCommand({ KeyId: 'alias/Test', Plaintext: Buffer.from('x') }),
+      'NotFoundException',
+    ],
     ['an empty key ID', () => new DescribeKeyCommand({ KeyId: '' }), 'ValidationException'],
     [
       'a key ID above 2,048 characters',

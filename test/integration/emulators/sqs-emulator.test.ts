@@ -352,6 +352,9 @@ describe('SQS emulator: redrive policies', () => {
     `{"maxReceiveCount":5}`,
     `{${DEAD_LETTERS}}`,
     `{"maxReceiveCount":5,${DEAD_LETTERS},"x":1}`,
+    `{"maxReceiveCount":5,${DEAD_LETTERS.replace('us-west-2', 'us-east-1')}}`,
+    `{"maxReceiveCount":5,${DEAD_LETTERS.replace('111122223333', '444455556666')}}`,
+    `{"maxReceiveCount":5,${DEAD_LETTERS.replace(':letters', ':other-letters')}}`,
   ])('SetQueueAttributes refuses the redrive policy %s', async (RedrivePolicy) => {
     sqs.ensureQueue('letters');
     const command = new SetQueueAttributesCommand({ QueueUrl: queue(), Attributes: { RedrivePolicy } });
