@@ -143,7 +143,6 @@ export function checkedKms(kms: KeyManagementService): CheckedKms {
       const { wrapped, rowProof } = BYTES.holds(answer)
         ? { wrapped: answer }
         : membersOf<Partial<Wrapped>>(answer, 'The answer of kms.wrap', WRAPPED);
-      check(wrapped, 'The answer of kms.wrap', BYTES);
       if (byteLengthOf(wrapped as Uint8Array) === 0) throw new TypeError('The answer of kms.wrap must not be empty.');
       checkBasis(rowProof, 'kms.wrap');
       return { wrapped: new Uint8Array(wrapped as Uint8Array), rowProof };

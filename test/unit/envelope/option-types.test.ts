@@ -164,29 +164,43 @@ describe('a session', () => {
     ['a string', '5'],
     ['a promise', Promise.resolve(5)],
   ])('throws a TypeError from encrypt if the clock returns %s', async ([, ms]) => {
-    expect(await sealWith({ now: () => ms as never })).toBeInstanceOf(TypeError);
+    expect(await sealWith({ now: () => ms as never })).toEqual(
+      new TypeError('The answer of options.now must be milliseconds since 1970.'),
+    );
   });
 
   it.for<[string, unknown]>([
-    ['nothing', undefined],
+    ['undefined', undefined],
     ['a boolean', true],
-    ['an unknown string', 'ok'],
-  ])('throws a TypeError from encrypt if metastore.store returns %s', async ([, outcome]) => {
+    ['a string', 'ok'],
+  ])('throws a TypeError from encrypt if metastore.store returns %s', async ([kind, outcome]) => {
     const metastore = new MemoryMetastore();
     metastore.store = async () => outcome as never;
-    expect(await sealWith({ metastore })).toBeInstanceOf(TypeError);
+    expect(await sealWith({ metastore })).toEqual(
+      new TypeError(`The answer of metastore.store must be 'stored' or 'duplicate', not ${kind}.`),
+    );
   });
 
-  it.for<[string, unknown]>([
-    ['a string', 'wrapped'],
-    ['nothing', undefined],
-    ['an empty array', new Uint8Array()],
-    ['a Uint16Array', new Uint16Array(9)],
-  ])('stores no System Key if kms.wrap returns %s', async ([, wrap]) => {
+  it.for<[string, unknown, string]>([
+    ['a string', 'wrapped', 'The answer of kms.wrap must be an object, not a string.'],
+    ['nothing', undefined, 'The answer of kms.wrap must be an object, not undefined.'],
+    ['an empty array', new Uint8Array(), 'The answer of kms.wrap must not be empty.'],
+    ['a Uint16Array', new Uint16Array(9), 'The answer of kms.wrap must be an object, not another object.'],
+    [
+      'an object without a wrap',
+      {},
+      'The answer of kms.wrap.wrapped must be a Uint8Array whose buffer is not detached, not undefined.',
+    ],
+    [
+      'a wrap with a rowProof that is not an object',
+      { wrapped: Buffer.from('w'), rowProof: 5 },
+      'The answer of kms.wrap.rowProof must be an object, not a number.',
+    ],
+  ])('stores no System Key if kms.wrap returns %s', async ([, wrap, message]) => {
     const metastore = new MemoryMetastore();
     const kms = new StaticKms(Buffer.alloc(32), {});
     kms.wrap = async () => wrap as never;
-    expect(await sealWith({ metastore, kms })).toBeInstanceOf(TypeError);
+    expect(await sealWith({ metastore, kms })).toEqual(new TypeError(message));
     expect(await metastore.rows('_SK_svc_prod' as never)).toEqual([]);
   });
 
@@ -201,36 +215,90 @@ describe('a session', () => {
     }
   });
 
-  it.for<[string, unknown]>([
-    ['null', null],
-    ['an empty object', {}],
-    ['a row whose key is a string', { id: '_SK_svc_prod', created: 60, encryptedKey: 'AAAA', revoked: false }],
-  ])('throws KeyRowUnreadable from encrypt if the metastore returns %s', async ([, row]) => {
+  it.for<[string, unknown, string]>([
+    ['null', null, ' must be an object, not null.'],
+    ['an empty object', {}, '.id must be a string, not undefined.'],
+    [
+      'a row whose key is a string',
+      { id: '_SK_svc_prod', created: 60, encryptedKey: 'AAAA', revoked: false },
+      '.encryptedKey must be a Uint8Array whose buffer is not detached, not a string.',
+    ],
+  ])('throws KeyRowUnreadable from encrypt if the metastore returns %s', async ([, row, why]) => {
     const metastore = new MemoryMetastore();
     Object.assign(metastore, { loadLatest: async () => row, loadRecent: undefined });
     expect(await sealWith({ metastore })).toMatchObject({
       code: 'KeyRowUnreadable',
-      message: expect.stringContaining('metastore.loadLatest has not returned a key record') as string,
-      cause: expect.any(TypeError) as TypeError,
+      message:
+        'The key row _IK_p_svc_prod created NaN cannot be read: metastore.loadLatest has not returned a key record.',
+      cause: new TypeError(`The answer of metastore.loadLatest${why}`),
     });
   });
 
-  it.for<[string, (row: EnvelopeKeyRecord) => object]>([
-    ['no revoked member', ({ id, created, encryptedKey, parent }) => ({ id, created, encryptedKey, parent })],
-    ['a date that is not a whole number', (row) => ({ ...row, created: row.created + 0.5 })],
-    ['another date', (row) => ({ ...row, created: row.created + 60 })],
-    ['another id', (row) => ({ ...row, id: '_IK_q_svc_prod' })],
-    ['a parent whose date is not a whole number', (row) => ({ ...row, parent: { id: row.parent?.id, created: 0.5 } })],
-    ['a parent without an id', (row) => ({ ...row, parent: { created: 60 } })],
-  ])('throws KeyRowUnreadable from decrypt if the row of the key has %s', async ([, change]) => {
+  const MARK = { erase: 'e', at: 60, due: 120, proof: Buffer.alloc(32) };
+  it.for<[string, (row: EnvelopeKeyRecord) => object, string]>([
+    [
+      'no revoked member',
+      ({ id, created, encryptedKey, parent }) => ({ id, created, encryptedKey, parent }),
+      'revoked must be a boolean, not undefined',
+    ],
+    [
+      'a date that is not a whole number',
+      (row) => ({ ...row, created: row.created + 0.5 }),
+      'created must be a whole number of seconds',
+    ],
+    ['another date', (row) => ({ ...row, created: row.created + 60 }), ''],
+    ['another id', (row) => ({ ...row, id: '_IK_q_svc_prod' }), ''],
+    [
+      'a parent whose date is not a whole number',
+      (row) => ({ ...row, parent: { id: row.parent?.id, created: 0.5 } }),
+      'parent.created must be a whole number of seconds',
+    ],
+    [
+      'a parent without an id',
+      (row) => ({ ...row, parent: { created: 60 } }),
+      'parent.id must be a string, not undefined',
+    ],
+    ['a parent that is text', (row) => ({ ...row, parent: 'x' }), 'parent must be an object, not a string'],
+    [
+      'a proof that is text',
+      (row) => ({ ...row, proof: 'x' }),
+      'proof must be a Uint8Array whose buffer is not detached, not a string',
+    ],
+    ['a mark that is text', (row) => ({ ...row, erased: 'x' }), 'erased must be an object, not a string'],
+    [
+      'a mark without an erasure',
+      (row) => ({ ...row, erased: { ...MARK, erase: undefined } }),
+      'erased.erase must be a string, not undefined',
+    ],
+    [
+      'a mark whose date is not a whole number',
+      (row) => ({ ...row, erased: { ...MARK, at: 0.5 } }),
+      'erased.at must be a whole number of seconds',
+    ],
+    [
+      'a mark whose due date is unsafe',
+      (row) => ({ ...row, erased: { ...MARK, due: 2 ** 53 } }),
+      'erased.due must be a whole number of seconds',
+    ],
+    [
+      'a mark without a proof',
+      (row) => ({ ...row, erased: { ...MARK, proof: undefined } }),
+      'erased.proof must be a Uint8Array whose buffer is not detached, not undefined',
+    ],
+  ])('throws KeyRowUnreadable from decrypt if the row of the key has %s', async ([, change, why]) => {
     const world = new FakeDependencies();
     const record = await world.process().session('p').encrypt(Buffer.from('x'));
     const [row] = world.metastore.ofKind('IK') as [EnvelopeKeyRecord];
     const [systemKey] = world.metastore.ofKind('SK');
     Object.assign(world.metastore, { load: async (id: string) => (id === row.id ? change(row) : systemKey) });
+    const what = why === '' ? 'returned the record of another key' : 'not returned a key record';
     const error = await errorOf(world.process().session('p').decrypt(record));
-    expect(error).toMatchObject({ code: 'KeyRowUnreadable' });
-    expect((error as Error).message).toContain(`${row.id} created ${row.created} cannot be read: metastore.load has`);
+    expect(error).toMatchObject({
+      code: 'KeyRowUnreadable',
+      message: `The key row ${row.id} created ${row.created} cannot be read: metastore.load has ${what}.`,
+    });
+    const cause = why === '' ? undefined : new TypeError(`The answer of metastore.load.${why}.`);
+    expect((error as Error).cause).toEqual(cause);
   });
 
   it('throws KeyRowUnreadable from encrypt if loadRecent returns rows with another ID', async () => {
@@ -245,20 +313,44 @@ describe('a session', () => {
     });
   });
 
-  it.for<[string, unknown]>([
-    ['nothing', undefined],
-    ['a string', 'key'],
-    ['an empty object', {}],
-    ['a key that is a string', { key: 'k'.repeat(32) }],
-    ['an undefined key', { key: undefined }],
-    ['a reason that is a number', { unreadable: 5 }],
-  ])('throws a TypeError from decrypt if kms.unwrap returns %s', async ([, unwrapped]) => {
+  const BYTES = 'a Uint8Array whose buffer is not detached';
+  it.for<[string, unknown, string]>([
+    ['nothing', undefined, 'answer of kms.unwrap must be an object, not undefined'],
+    ['a string', 'key', 'answer of kms.unwrap must be an object, not a string'],
+    ['an empty object', {}, 'reason of kms.unwrap must be a string, not undefined'],
+    ['a key that is a string', { key: 'k'.repeat(32) }, `key of kms.unwrap must be ${BYTES}, not a string`],
+    ['an undefined key', { key: undefined }, `key of kms.unwrap must be ${BYTES}, not undefined`],
+    ['a reason that is a number', { unreadable: 5 }, 'reason of kms.unwrap must be a string, not a number'],
+    [
+      'a basis of a row proof whose key has 33 bytes',
+      { key: Buffer.alloc(32), rowProof: { key: Buffer.alloc(33), sealed: Buffer.alloc(1) } },
+      'rowProof of kms.unwrap must have a key of 32 bytes',
+    ],
+  ])('throws a TypeError from decrypt if kms.unwrap returns %s', async ([, unwrapped, message]) => {
     const world = new FakeDependencies();
     const record = await world.process().session('p').encrypt(Buffer.from('x'));
     world.kms.unwrap = async () => unwrapped as never;
     const error = await errorOf(world.process().session('p').decrypt(record));
-    expect(error).toBeInstanceOf(TypeError);
-    expect((error as Error).message).toMatch(/^The (?:answer|key|reason) of kms\.unwrap must be/);
+    expect(error).toEqual(new TypeError(`The ${message}.`));
+  });
+
+  it.for<[string, unknown, Error]>([
+    ['an object', {}, new TypeError('The answer of metastore.loadRecent must be an array, not another object.')],
+    [
+      'an object without an ID as a row',
+      [{}],
+      new KeyfoldError(
+        'KeyRowUnreadable',
+        'The key row _IK_p_svc_prod created NaN cannot be read: metastore.loadRecent has not returned a key record.',
+        { cause: new TypeError('The answer of metastore.loadRecent.id must be a string, not undefined.') },
+      ),
+    ],
+  ])('throws an error from encrypt if metastore.loadRecent returns %s', async ([, rows, error]) => {
+    const world = new FakeDependencies();
+    await world.process().session('p').encrypt(Buffer.from('x'));
+    for (const row of world.metastore.ofKind('IK')) world.metastore.change({ ...row, created: 1e11 as never }, {});
+    Object.assign(world.metastore, { loadRecent: async () => rows });
+    expect(await errorOf(world.process().session('p').encrypt(Buffer.from('x')))).toEqual(error);
   });
 
   it("stores a copy of the wrap, because kms.wrap may return the key's own buffer, which is zeroed afterwards", async () => {

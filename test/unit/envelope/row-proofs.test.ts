@@ -154,10 +154,22 @@ describe('an attacker who knows an old System Key', () => {
 
 describe('the basis of a row proof', () => {
   it.for([
-    ['a key that is not 32 bytes long', { key: Buffer.alloc(31), sealed: Buffer.from('s') }],
-    ['no sealed bytes', { key: Buffer.alloc(32) }],
-    ['a key that is not bytes', { key: 'k', sealed: Buffer.from('s') }],
-  ])('is refused if it has %s', async ([, rowProofBasis]) => {
+    [
+      'a key that is not 32 bytes long',
+      { key: Buffer.alloc(31), sealed: Buffer.from('s') },
+      ' must have a key of 32 bytes.',
+    ],
+    [
+      'no sealed bytes',
+      { key: Buffer.alloc(32) },
+      '.sealed must be a Uint8Array whose buffer is not detached, not undefined.',
+    ],
+    [
+      'a key that is not bytes',
+      { key: 'k', sealed: Buffer.from('s') },
+      '.key must be a Uint8Array whose buffer is not detached, not a string.',
+    ],
+  ] as const)('is refused if it has %s', async ([, rowProofBasis, why]) => {
     const kms = {
       ...provingKms(world.kms),
       wrap: async () => ({ wrapped: Buffer.from('w'), rowProof: rowProofBasis as never }),
@@ -168,7 +180,7 @@ describe('the basis of a row proof', () => {
       .session('p')
       .encrypt(PAYLOAD)
       .catch((thrown: unknown) => thrown);
-    expect(error).toBeInstanceOf(TypeError);
+    expect(error).toEqual(new TypeError(`The rowProof of kms.wrap${why}`));
   });
 
   it('is zeroed after use', async () => {

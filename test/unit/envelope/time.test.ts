@@ -1,7 +1,8 @@
 /** Tests keys that are dated in the future, and clocks that step back. */
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { agingClock } from '../../../src/async/clock.ts';
-import { createdNow, cryptoPolicy } from '../../../src/envelope/crypto-policy.ts';
+import { createdNow, cryptoPolicy, type CryptoPolicy } from '../../../src/envelope/crypto-policy.ts';
+import { retirementOf, standingOf } from '../../../src/envelope/key-standing.ts';
 import type { EpochSeconds, KeyId } from '../../../src/records/ids.ts';
 import { KeyfoldError, type DataRowRecord, type EnvelopeKeyRecord, type SessionFactory } from '../../../src/index.ts';
 import { SystemKeyMaintenance } from '../../../src/maintenance/system-key-maintenance.ts';
@@ -257,6 +258,22 @@ describe('a key dated in the future', () => {
     expect(report.systemKeys.map(({ state }) => state)).toEqual(['dated-ahead', 'valid']);
     expect(report.created?.created).toBe(nowSeconds() - (nowSeconds() % 60));
   });
+});
+
+it('a key has the gravest of the reasons why it must not seal', () => {
+  const created = (nowSeconds() - 2 * 86_400) as EpochSeconds;
+  const standing = standingOf({ id: 'x' as KeyId, created, encryptedKey: Buffer.alloc(0), revoked: false }, 0);
+  const why = (changes: Partial<CryptoPolicy>): string | undefined =>
+    retirementOf(cryptoPolicy(changes), standing, world.clock.nowMs);
+  expect(why({})).toBeUndefined();
+  expect(why({ expireAfterMs: DAY_MS })).toBe('expired');
+  for (const minimum of ['minSealingCreated', 'minOpeningCreated']) {
+    expect(why({ expireAfterMs: DAY_MS, [minimum]: created + 1 })).toBe('before-minimum');
+  }
+  standing.exhausted = true;
+  expect(why({ expireAfterMs: DAY_MS, minSealingCreated: created + 1 })).toBe('worn');
+  standing.revoked = true;
+  expect(why({})).toBe('revoked');
 });
 
 describe('createdNow', () => {

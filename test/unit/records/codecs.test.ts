@@ -125,8 +125,10 @@ describe('decodeBase64', () => {
 const isRetryable = (code: string): boolean => new KeyfoldError(code as never, 'x').retryable;
 
 it('KeyfoldError.retryable depends only on the code', () => {
-  const retryable = ['KeyNotYetVisible', 'KmsThrottled', 'KmsUnavailable', 'MetastoreUnavailable', 'DeadlineExceeded'];
+  const outages = ['KmsThrottled', 'KmsUnavailable', 'MetastoreUnavailable', 'NotReady'];
+  const retryable = ['KeyNotYetVisible', 'DeadlineExceeded', ...outages];
   const permanent = ['InvalidConfiguration', 'InvalidRequest', 'Forbidden', 'FieldNotFound', 'RecordUnreadable'];
+  permanent.push('ContextRequired', 'PartitionErased');
   const refused = ['Unauthenticated', 'NotFound', 'MethodNotAllowed', 'UnsupportedMediaType', 'PayloadTooLarge'];
   const broken = ['KmsMisconfigured', 'KeyRowUnreadable', 'Internal'];
   expect(retryable.filter(isRetryable)).toEqual(retryable);
