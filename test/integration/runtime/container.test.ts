@@ -18,6 +18,7 @@ import {
 import { readConfig } from '../../../src/config/read-config.ts';
 import type { ReencryptEvent } from '../../../src/config/reencrypt-event.ts';
 import { SessionFactory } from '../../../src/index.ts';
+import { DynamoDbErasureRegister } from '../../../src/metastore/dynamodb-erasure-register.ts';
 import { SqsQueues } from '../../../src/sqs/sqs-queues.ts';
 import type { MaintenanceTelemetry, Telemetry } from '../../../src/doors/telemetry.ts';
 import { codeOf } from '../../support/fakes.ts';
@@ -72,9 +73,11 @@ describe('a container with KMS and DynamoDB', () => {
   });
 
   it('passes the key, KMS and table events of a function that encrypts to its telemetry', async () => {
+    set({ KEYFOLD_DATA_ROW_KEY_MAX_MESSAGES: '2' });
     const { keyfold, telemetry, now } = await buildApi();
     const told = toldTo(telemetry);
     const { key } = await keyfold.session('p').encrypt(Buffer.from('x'));
+    expect((await keyfold.session('p').encrypt(Buffer.from('y'))).key).toEqual(key);
     expect(key.parent.id).toBe('_IK_p_service_product');
     expect(key.parent.created % 60).toBe(0);
     expect(told()).toEqual(['attempted', 'cacheUsed', 'keyCreated', 'metastoreCalled']);
@@ -82,10 +85,12 @@ describe('a container with KMS and DynamoDB', () => {
   });
 
   it('passes the key, KMS and table events of a re-encryption worker to its telemetry, even if settings require a context', async () => {
-    set({ KEYFOLD_SERVICE: 'reencrypted', KEYFOLD_REQUIRE_CONTEXT: 'always' });
+    const settings = { KEYFOLD_REQUIRE_CONTEXT: 'always', KEYFOLD_DATA_ROW_KEY_MAX_MESSAGES: '2' };
+    set({ KEYFOLD_SERVICE: 'reencrypted', ...settings });
     const { keyfold, naming, telemetry, now } = await buildReencrypt();
     const told = toldTo(telemetry as Telemetry);
     const { key } = await keyfold.session('p').encrypt(Buffer.from('x'));
+    expect((await keyfold.session('p').encrypt(Buffer.from('y'))).key).toEqual(key);
     expect(key.parent.id).toBe('_IK_p_reencrypted_product');
     expect(naming.systemKeyId).toBe('_SK_reencrypted_product');
     expect(told()).toEqual(['attempted', 'cacheUsed', 'keyCreated', 'metastoreCalled']);
@@ -105,14 +110,30 @@ describe('a container with KMS and DynamoDB', () => {
     expect(await codeOf(keyfold.session('p').decrypt(record))).toBe('KeyRowUnreadable');
   });
 
+  it("gives an operator's sessions the policy of the settings", async () => {
+    set({ KEYFOLD_DATA_ROW_KEY_MAX_MESSAGES: '2' });
+    const session = (await operatorAdapters.openSessions(readConfig(process.env))).session('p');
+    const [one, other] = [await session.encrypt(Buffer.from('x')), await session.encrypt(Buffer.from('y'))];
+    expect(one.key).toEqual(other.key);
+  });
+
   it('passes the key, KMS and table events of maintenance to its telemetry', async () => {
-    set({ KEYFOLD_SERVICE: 'maintained' });
+    const minimum = Math.ceil(Date.now() / 60_000) * 60 + 120;
+    set({ KEYFOLD_SERVICE: 'maintained', KEYFOLD_MIN_SEALING_CREATED: new Date(minimum * 1000).toISOString() });
     const { maintenance, telemetry } = await buildMaintenance();
     const told = toldTo(telemetry as MaintenanceTelemetry);
     const { created } = await maintenance.run({ deadlineAtMs: Date.now() + 10_000 });
-    expect(created).toMatchObject({ id: '_SK_maintained_product' });
-    expect((created?.created ?? 1) % 60).toBe(0);
+    expect(created).toEqual({ id: '_SK_maintained_product', created: minimum });
     expect(told()).toEqual(['attempted', 'keyCreated', 'metastoreCalled']);
+  });
+
+  it('lets maintenance report the erasures of its service that are due', async () => {
+    set({ KEYFOLD_SERVICE: 'erased' });
+    const due = { partition: 'p', erase: 'e', at: 60, due: 61 } as never;
+    const names = { service: 'erased', product: 'product' };
+    await new DynamoDbErasureRegister({ endpoint: dynamoDb.endpoint }, names).add(due);
+    const { maintenance } = await buildMaintenance();
+    expect((await maintenance.run({ deadlineAtMs: Date.now() + 10_000 })).erasuresDue).toEqual([due]);
   });
 });
 
@@ -141,9 +162,11 @@ it('with Vault, maintenance creates the first System Key, and checks that each a
     KEYFOLD_VAULT_AUTH: 'token',
     KEYFOLD_VAULT_SECRET_FILE: join(folder, 'token'),
   });
-  const { maintenance } = await buildMaintenance();
+  const { maintenance, telemetry } = await buildMaintenance();
+  const told = toldTo(telemetry as MaintenanceTelemetry);
   const limits = { deadlineAtMs: Date.now() + 10_000 };
   expect(await maintenance.run(limits)).toMatchObject({ created: { id: '_SK_vaulted_product' } });
+  expect(told()).toEqual(['attempted', 'keyCreated', 'metastoreCalled']);
   const { systemKeys } = await maintenance.run(limits);
   expect(systemKeys).toMatchObject([{ regions: [{ region: new URL(vault.url).host, opens: true, renewed: false }] }]);
   const { health } = await buildApi();
@@ -192,6 +215,7 @@ describe('a function', () => {
     await expect(buildApi()).rejects.toThrow('a static master key protects nothing in Lambda');
     set({ KEYFOLD_STATIC_KMS_OVERRIDE: 'anyone-who-reads-this-configuration-can-read-all-data' });
     expect(await buildApi()).toMatchObject({ auth: { kind: 'iam' } });
+    expect(await operatorAdapters.openSessions(readConfig(process.env))).toBeInstanceOf(SessionFactory);
   });
 
   it('logs at its start why it could not load the System Key', async () => {

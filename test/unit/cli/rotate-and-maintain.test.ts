@@ -67,6 +67,19 @@ describe('keys rotate', () => {
     expect(await world.sessions().session('tenant-1').decrypt(record)).toEqual(Buffer.from('old'));
   });
 
+  it('makes no key under a System Key without a proof if the settings require proofs', async () => {
+    const row = await world.operator.metastore.loadLatest(SYSTEM_KEY as never, noDeadline());
+    if (row !== undefined) await world.operator.put({ ...row, proof: undefined });
+    const rotate = (keyRowProofs: string): Promise<CliRun> =>
+      world.operator.keyfold(['keys', 'rotate', '--partition', 'tenant-1'], {
+        ...world.settings,
+        KEYFOLD_KEY_ROW_PROOFS: keyRowProofs,
+      });
+    const refused = await rotate('require');
+    expect([refused.code, refused.stderr]).toEqual([1, expect.stringContaining('it has no proof')]);
+    expect((await rotate('verify')).code).toBe(0);
+  });
+
   it('creates the next key for every partition of its service, and for no other service', async () => {
     await world.sessions().session('tenant-2').encrypt(Buffer.from('x'));
     await world.operator.service({ service: 'billing', product: 'shop' }).session('tenant-1').encrypt(Buffer.from('x'));
@@ -213,6 +226,13 @@ describe('keyfold maintain', () => {
       { action: 'maintain', id: '_SK_unborn_shop', created: 'latest', outcome: 'attempting' },
       { action: 'maintain', id: '_SK_unborn_shop', created: created.created, outcome: 'maintained' },
     ]);
+  });
+
+  it('dates the System Key that it makes at the minimum date of the settings, if that date is ahead', async () => {
+    const minimum = Math.ceil(Date.now() / 1000) + 300;
+    const settings = { KEYFOLD_MIN_SEALING_CREATED: new Date(minimum * 1000).toISOString() };
+    const { stdout } = await world.operator.keyfold(['maintain', '--json'], { ...world.settings, ...settings });
+    expect(JSON.parse(stdout)).toMatchObject({ created: { id: SYSTEM_KEY, created: minimum } });
   });
 
   it('adds a missing wrap, which a dry run only reports', async () => {

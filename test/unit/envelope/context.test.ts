@@ -117,6 +117,18 @@ describe('a session with a context', () => {
   });
 });
 
+describe('a batch session', () => {
+  it('keeps the context of the session that made it', async () => {
+    const session = open();
+    const batches = [session, session.withContext(HOME)].map((from) => from.batch({ shareDataRowKey: true }));
+    expect(batches.map(({ hasContext }) => hasContext)).toEqual([false, true]);
+    const [, bound] = batches as [typeof session, typeof session];
+    const record = await bound.encrypt(SECRET);
+    expect(await session.withContext(HOME).decrypt(record)).toEqual(SECRET);
+    expect(await codeOf(session.withContext(AWAY).decrypt(record))).toBe('RecordUnreadable');
+  });
+});
+
 describe('a session without a context', () => {
   it('refuses a bound record with ContextRequired before it reads a key', async () => {
     const world = new FakeDependencies();

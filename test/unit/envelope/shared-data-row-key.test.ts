@@ -147,7 +147,25 @@ describe('a batch session', () => {
 
   it('shares one Data Row Key among 1,000 records, which is the maximum for a request', async () => {
     const session = new FakeDependencies().process({ policy: { wearsOut: () => false } }).session('p');
-    expect(runs(await sealed(session.batch({ shareDataRowKey: true }), 1000))).toEqual([1000]);
+    expect(runs(await sealed(session.batch({ shareDataRowKey: true }), 1001))).toEqual([1000, 1]);
+  });
+
+  it('shares one Data Row Key among payloads of 64 MiB', async () => {
+    const session = new FakeDependencies().process().session('p').batch({ shareDataRowKey: true });
+    const records: DataRowRecord[] = [];
+    for (const bytes of [64 * 1024 * 1024 - 1, 1, 1]) records.push(await session.encrypt(Buffer.alloc(bytes)));
+    expect(runs(records)).toEqual([2, 1]);
+  });
+
+  it('shares one Data Row Key for less than a minute', async () => {
+    const world = new FakeDependencies();
+    const session = world.process().session('p').batch({ shareDataRowKey: true });
+    const records = [await session.encrypt(Buffer.alloc(1))];
+    for (const ms of [59_999, 1]) {
+      world.clock.advance(ms);
+      records.push(await session.encrypt(Buffer.alloc(1)));
+    }
+    expect(runs(records)).toEqual([2, 1]);
   });
 
   it('decrypts records with shared and separate Data Row Keys in any order', async () => {

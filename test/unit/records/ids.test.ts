@@ -295,6 +295,16 @@ describe('KeyNaming', () => {
     expect(nameFaults({ ...names, service: 's'.repeat(1910) })).toEqual([TOO_LONG]);
   });
 
+  it.for(['_SK_p_svc_prod', '_IK__svc_prod', '_IK_svc_prod', '_IK_\ud800_svc_prod', '_IK_p_svc_other', 'x'])(
+    'finds no partition in the ID %j',
+    (id) => {
+      expect([new KeyNaming(names).partitionOf(id), new KeyNaming(names).isIntermediateKey(id)]).toEqual([
+        undefined,
+        false,
+      ]);
+    },
+  );
+
   it('finds the partition in a key ID even if the product name looks like a region', () => {
     const naming = new KeyNaming({ service: 's', product: 'us-east-1', allowAmbiguousNames: true });
     expect(naming.partitionOf('_IK_a_s_us-east-1')).toBe('a');
@@ -370,7 +380,9 @@ describe('a key ID', () => {
   it('has no region if it ends with a product name that looks like a region', () => {
     const id = '_IK_a_b_svc_us-east-1';
     expect(regionOfKeyId(id)).toBe('us-east-1');
-    expect(regionOfKeyId(id, { service: 'svc', product: 'us-east-1' })).toBeUndefined();
+    const odd = { service: 'svc', product: 'us-east-1' };
+    expect(regionOfKeyId(id, odd)).toBeUndefined();
+    expect(regionOfKeyId('_IK_p_svc_prod_us-east-1', odd)).toBe('us-east-1');
   });
 });
 
