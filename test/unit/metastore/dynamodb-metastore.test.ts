@@ -55,15 +55,111 @@ async function open(
   return { metastore, requests };
 }
 
-it('DynamoDbMetastore reads consistently, stores with a condition, and uses the table EncryptionKey by default', async () => {
+const TableName = 'EncryptionKey';
+const Key = { Id: { S: '_SK_x' }, Created: { N: '60' } };
+/** A query for all rows of the ID. */
+const ALL_ROWS = {
+  TableName,
+  KeyConditionExpression: 'Id = :id',
+  ExpressionAttributeValues: { ':id': { S: '_SK_x' } },
+  ScanIndexForward: false,
+  ConsistentRead: true,
+};
+
+it('DynamoDbMetastore reads consistently, writes with a condition, and uses the table EncryptionKey by default', async () => {
   const { metastore, requests } = await open(() => ({ status: 200, body: '{}' }));
+  const record = keyRecord('_SK_x', 60, { encryptedKey: Buffer.from('sealed') });
   await metastore.load(id, created, noDeadline());
   await metastore.loadLatest(id, noDeadline());
-  await metastore.store(keyRecord('_SK_x', 60), noDeadline());
-  expect(requests).toMatchObject([
-    { target: 'GetItem', body: { TableName: 'EncryptionKey', ConsistentRead: true } },
-    { target: 'Query', body: { ConsistentRead: true, ScanIndexForward: false, Limit: 1 } },
-    { target: 'PutItem', body: { ConditionExpression: 'attribute_not_exists(Id)' } },
+  await metastore.loadRecent(id, created, noDeadline());
+  await metastore.rows(id, noDeadline());
+  expect(await metastore.store(record, noDeadline())).toBe('stored');
+  expect(await metastore.replaceKey(record, Buffer.from('new'), noDeadline())).toBe('replaced');
+  const Item = { ...Key, KeyRecord: { M: { Created: { N: '60' }, Key: { S: 'c2VhbGVk' } } } };
+  expect(requests).toEqual([
+    { target: 'GetItem', body: { TableName, Key, ConsistentRead: true } },
+    { target: 'Query', body: { ...ALL_ROWS, Limit: 1 } },
+    {
+      target: 'Query',
+      body: {
+        ...ALL_ROWS,
+        KeyConditionExpression: 'Id = :id AND Created <= :notAfter',
+        ExpressionAttributeValues: { ':id': { S: '_SK_x' }, ':notAfter': { N: '60' } },
+        Limit: 10,
+      },
+    },
+    { target: 'Query', body: ALL_ROWS },
+    { target: 'PutItem', body: { TableName, Item, ConditionExpression: 'attribute_not_exists(Id)' } },
+    {
+      target: 'UpdateItem',
+      body: {
+        TableName,
+        Key,
+        UpdateExpression: 'SET KeyRecord.#key = :renewed',
+        ConditionExpression: 'KeyRecord.#key = :present',
+        ExpressionAttributeNames: { '#key': 'Key' },
+        ExpressionAttributeValues: { ':renewed': { S: 'bmV3' }, ':present': { S: 'c2VhbGVk' } },
+      },
+    },
+  ]);
+});
+
+it('DynamoDbMetastore makes no call for an ID or a date that no row can have', async () => {
+  const { metastore, requests } = await open(() => ({ status: 200, body: '{}' }));
+  for (const one of [keyRecord('', 60), keyRecord('a'.repeat(2049), 60)]) {
+    expect(await metastore.load(one.id, created, noDeadline())).toBeUndefined();
+    expect(await metastore.loadLatest(one.id, noDeadline())).toBeUndefined();
+    expect(await metastore.loadRecent(one.id, created, noDeadline())).toEqual([]);
+    expect(await metastore.rows(one.id, noDeadline())).toEqual([]);
+    expect(await metastore.replaceKey(one, Buffer.from('new'), noDeadline())).toBe('changed');
+    expect(await codeOf(metastore.store(one, noDeadline()))).toBe('InvalidRequest');
+  }
+  expect(await metastore.load(id, 60.5 as never, noDeadline())).toBeUndefined();
+  expect(requests).toEqual([]);
+});
+
+it('DynamoDbKeyTable reads consistently, and changes only rows that exist', async () => {
+  const { metastore, requests } = await open(() => ({ status: 200, body: '{}' }));
+  expect(metastore.state).toEqual({ state: 'unknown' });
+  const address = server?.address() as AddressInfo;
+  const table = new DynamoDbKeyTable({ endpoint: `http://127.0.0.1:${address.port}`, region: 'us-west-2' });
+  expect(await table.place()).toEqual({ table: 'EncryptionKey', region: 'us-west-2' });
+  expect(await table.find(id, created)).toBeUndefined();
+  expect(await table.find(id, 'latest')).toBeUndefined();
+  expect(await table.list(id)).toEqual([]);
+  expect(await table.list()).toEqual([]);
+  expect(await table.revoke({ id, created })).toBe('revoked');
+  const record = keyRecord('_SK_x', 60, { encryptedKey: Buffer.from('sealed') });
+  expect(await table.prove(record, Buffer.alloc(32, 3))).toBe('proven');
+  expect(requests).toEqual([
+    { target: 'GetItem', body: { TableName, Key, ConsistentRead: true } },
+    { target: 'Query', body: { ...ALL_ROWS, Limit: 1 } },
+    { target: 'Query', body: ALL_ROWS },
+    { target: 'Scan', body: { TableName, ConsistentRead: true } },
+    {
+      target: 'UpdateItem',
+      body: {
+        TableName,
+        Key,
+        UpdateExpression: 'SET KeyRecord.Revoked = :true',
+        ConditionExpression: 'attribute_exists(Id)',
+        ExpressionAttributeValues: { ':true': { BOOL: true } },
+      },
+    },
+    {
+      target: 'UpdateItem',
+      body: {
+        TableName,
+        Key,
+        UpdateExpression: 'SET Proof = :proof',
+        ConditionExpression: 'attribute_not_exists(Proof) AND KeyRecord.#key = :key',
+        ExpressionAttributeNames: { '#key': 'Key' },
+        ExpressionAttributeValues: {
+          ':proof': { B: Buffer.alloc(32, 3).toString('base64') },
+          ':key': { S: 'c2VhbGVk' },
+        },
+      },
+    },
   ]);
 });
 

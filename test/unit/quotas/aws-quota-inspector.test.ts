@@ -1,3 +1,5 @@
+import { CloudWatchClient } from '@aws-sdk/client-cloudwatch';
+import { ServiceQuotasClient } from '@aws-sdk/client-service-quotas';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { AwsQuotaInspector } from '../../../src/quotas/aws-quota-inspector.ts';
 import { startStub, type StubAnswer, type StubServer } from '../../support/stub-server.ts';
@@ -80,6 +82,22 @@ it('AwsQuotaInspector tries each call at most twice', async () => {
   answers = [];
   expect(await inspector().quota(NAME)).toHaveProperty('fault');
   expect(stub.requests).toHaveLength(2);
+});
+
+it('AwsQuotaInspector waits one second for a connection, and three seconds for a response', async () => {
+  const sent = [vi.spyOn(ServiceQuotasClient.prototype, 'send'), vi.spyOn(CloudWatchClient.prototype, 'send')];
+  await inspector({}).quota(NAME);
+  await inspector({}).peakRate(METRIC);
+  const handlers = sent.map(({ mock }) => (mock.contexts[0] as ServiceQuotasClient).config.requestHandler);
+  vi.restoreAllMocks();
+  for (const handler of handlers) {
+    expect((handler as unknown as { httpHandlerConfigs(): object }).httpHandlerConfigs()).toMatchObject({
+      connectionTimeout: 1000,
+      requestTimeout: 3000,
+      socketTimeout: 3000,
+      throwOnRequestTimeout: true,
+    });
+  }
 });
 
 it('AwsQuotaInspector returns the highest rate of any minute of the last day, in calls a second', async () => {

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { afterEach, expect, it, vi } from 'vitest';
 import type { Cell, Position } from '../../../src/maintenance/reencryption/rows.ts';
 import { DynamoDbRows } from '../../../src/rows/dynamodb-rows.ts';
@@ -140,6 +141,19 @@ it('DynamoDbRows delays a write until the rate limit covers the previous write, 
   controller.abort();
   expect(await second).toBe('written');
   await pages.return([]);
+});
+
+it('DynamoDbRows waits 30 seconds for a response, because no caller waits for the result of a run', async () => {
+  stub = await startStub(success({}));
+  const send = vi.spyOn(DynamoDBClient.prototype, 'send');
+  await openRows(stub.url).reread(ROW);
+  const { requestHandler } = (send.mock.contexts[0] as DynamoDBClient).config;
+  send.mockRestore();
+  expect((requestHandler as unknown as { httpHandlerConfigs(): object }).httpHandlerConfigs()).toMatchObject({
+    connectionTimeout: 1000,
+    requestTimeout: 30_000,
+    socketTimeout: 30_000,
+  });
 });
 
 it('DynamoDbRows refuses a position in a table of another region or account', async () => {
