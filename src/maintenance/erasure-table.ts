@@ -8,14 +8,17 @@ export type RowSelection = { readonly id: string } | { readonly prefixes: readon
 /**
  * The rows of one replica, as an erasure reads and writes them. Reads are strongly consistent. A write changes nothing
  * if the row has changed since it was read. There is one exception: a row in DynamoDB that could not be parsed is
- * deleted even if it has changed. Callers read the rows again to see what was written. The methods throw
+ * deleted or replaced even if it has changed. Callers read the rows again to see what was written. The methods throw
  * `MetastoreUnavailable` if the table fails.
  */
 export interface ErasureTable {
   /** Reads rows, including rows that cannot be parsed. */
   rows(selection: RowSelection): Promise<KeyRow[]>;
-  /** Stores a new row, unless the table already has a row with this ID and creation time. */
-  store(record: EnvelopeKeyRecord): Promise<void>;
+  /**
+   * Stores a new row, unless the table already has a row with this ID and creation time.
+   * @param replaced the row to replace instead, in one write
+   */
+  store(record: EnvelopeKeyRecord, replaced?: KeyRow): Promise<void>;
   /** Sets the mark of a row and revokes its key, or removes the mark if `mark` is undefined. */
   mark(row: EnvelopeKeyRecord, mark: ErasureMark | undefined): Promise<void>;
   /** Deletes a row. */

@@ -255,11 +255,11 @@ export class PartitionErasure {
     const { tables } = this.#options;
     for (const { id, region, buried, invalid } of ids) {
       if (buried) continue;
-      if (invalid !== undefined) await tables.at(region).remove(invalid);
       const parent = this.#provingKey(systemKeys, regionOfKeyId(id, this.#options.names));
       const row = { id, created: TOMBSTONE_CREATED, encryptedKey: NO_KEY, parent: metaOf(parent.standing) };
       const erased = { ...erasure, proof: parent.proofOfErasure(row, erasure) };
-      await tables.at(region).store({ ...row, erased, revoked: true });
+      // Replace the present tombstone in one write. Without any tombstone, an interrupted step would lose the erasure.
+      await tables.at(region).store({ ...row, erased, revoked: true }, invalid);
     }
   }
 

@@ -98,8 +98,10 @@ class DynamoDbErasureTable implements ErasureTable {
     });
   }
 
-  async store(record: EnvelopeKeyRecord): Promise<void> {
-    const put = { Item: encodeMarkedItem(record), ConditionExpression: 'attribute_not_exists(Id)' };
+  async store(record: EnvelopeKeyRecord, replaced?: KeyRow): Promise<void> {
+    const condition =
+      replaced === undefined ? { ConditionExpression: 'attribute_not_exists(Id)' } : unchangedRow(replaced);
+    const put = { Item: encodeMarkedItem(record), ...condition };
     await this.#write((client, TableName) => client.send(new PutItemCommand({ TableName, ...put })));
   }
 
@@ -121,8 +123,7 @@ class DynamoDbErasureTable implements ErasureTable {
   async remove(row: KeyRow): Promise<void> {
     const created = row.created ?? ('unreadable' in row ? row.rawCreated : undefined);
     if (created === undefined) return;
-    const condition = 'unreadable' in row ? { ConditionExpression: 'attribute_exists(Id)' } : unchanged(row);
-    const deletion = { Key: keyOfItem(row.id, created), ...condition };
+    const deletion = { Key: keyOfItem(row.id, created), ...unchangedRow(row) };
     await this.#write((client, TableName) => client.send(new DeleteItemCommand({ TableName, ...deletion })));
   }
 
@@ -130,6 +131,11 @@ class DynamoDbErasureTable implements ErasureTable {
   async #write(write: (client: DynamoDBClient, tableName: string) => Promise<unknown>): Promise<void> {
     await this.#replica.send((client, tableName) => unlessRefused(write(client, tableName), undefined, undefined));
   }
+}
+
+/** The condition that a row has not changed since it was read. For a row that could not be parsed, that it exists. */
+function unchangedRow(row: KeyRow): Partial<ReturnType<typeof unchanged>> {
+  return 'unreadable' in row ? { ConditionExpression: 'attribute_exists(Id)' } : unchanged(row);
 }
 
 /** The condition that a row's sealed key and mark have not changed since the row was read. */

@@ -45,7 +45,7 @@ class MemoryErasureTables implements ErasureTables {
         [...this.#rows.values()].filter(({ id }) =>
           'id' in selection ? id === selection.id : selection.prefixes.some((prefix) => id.startsWith(prefix)),
         ),
-      store: async (row) => void (this.#rows.has(name(row)) || put(row)),
+      store: async (row, replaced) => void ((replaced === undefined && this.#rows.has(name(row))) || put(row)),
       mark: async (row, erased) => void put({ ...row, erased, revoked: true }),
       remove: async (row) => void this.#rows.delete(name(row)),
     };

@@ -68,10 +68,15 @@ class SqlErasureTable implements ErasureTable {
     return found;
   }
 
-  async store(record: EnvelopeKeyRecord): Promise<void> {
+  async store(record: EnvelopeKeyRecord, replaced?: KeyRow): Promise<void> {
     const { id, created, erased } = record;
     const text = encodeKeyRecord(record);
     const marked = erased === undefined ? text : withMembers(text, erasedMember(erased));
+    if (replaced !== undefined) {
+      const present = await this.#unchanged(replaced);
+      if (present !== undefined) await this.#table.replace(id, present, marked, noDeadline());
+      return;
+    }
     const outcome = await this.#table.insert(id, created, marked, noDeadline());
     if (outcome === 'stored' || (await this.rows({ id })).some((row) => row.created === created)) return;
     // The primary key compares IDs by their column's collation, and all tombstones have the same date. So the tombstone

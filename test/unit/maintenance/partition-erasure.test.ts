@@ -402,3 +402,14 @@ it('a tombstone is proven only by a System Key that the policy still allows to o
   world.kms.unwrap = () => Promise.reject(new KeyfoldError('KmsMisconfigured', 'KMS refuses.'));
   expect(await begun(created)).toMatchObject({ cause: new Error('KMS refuses.') });
 });
+
+it('an erasure keeps the old tombstone if no System Key can prove a new one', async () => {
+  const begun = await begin();
+  const tombstone = world.metastore.ofKind('IK').find(({ created }) => created === TOMBSTONE_CREATED);
+  const policy = cryptoPolicy({ minOpeningCreated: seconds() });
+  const later = erasureOf(world.metastore.rows, world.clock.now, 'p', world.kms, entries, policy);
+  const state = await later.read();
+  expect(await errorOf(later.finish(state, begun, true))).toMatchObject({ code: 'KmsMisconfigured' });
+  expect(world.metastore.ofKind('IK')).toContainEqual(tombstone);
+  expect(keyRows()).toHaveLength(2);
+});

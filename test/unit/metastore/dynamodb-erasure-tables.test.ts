@@ -81,6 +81,8 @@ it('DynamoDbErasureTables writes only rows that have not changed since they were
   const requests = await requestsOf(async (tables) => {
     const table = tables.at('us-west-2');
     await table.store({ ...ROW, erased: MARK });
+    await table.store({ ...ROW, erased: MARK }, ROW);
+    await table.store({ ...ROW, erased: MARK }, { ...ROW, unreadable: 'it cannot be parsed' });
     await table.mark(ROW, MARK);
     await table.mark({ ...ROW, erased: MARK }, undefined);
     await table.remove({ ...ROW, erased: { ...MARK, erase: '' } });
@@ -89,6 +91,17 @@ it('DynamoDbErasureTables writes only rows that have not changed since they were
   const change = { TableName, Key, ExpressionAttributeNames: NAMES, ExpressionAttributeValues: VALUES };
   expect(requests).toEqual([
     ['PutItem', { TableName, Item, ConditionExpression: 'attribute_not_exists(Id)' }],
+    [
+      'PutItem',
+      {
+        TableName,
+        Item,
+        ConditionExpression: 'KeyRecord.#key = :key AND attribute_not_exists(Erased)',
+        ExpressionAttributeNames: NAMES,
+        ExpressionAttributeValues: VALUES,
+      },
+    ],
+    ['PutItem', { TableName, Item, ConditionExpression: 'attribute_exists(Id)' }],
     [
       'UpdateItem',
       {

@@ -191,6 +191,15 @@ describe('an erasure in SQL', () => {
     expect(await table.rows({ id: KEY.id })).toEqual([{ ...KEY, erased: MARK }]);
   });
 
+  it('replaces a tombstone, unless it has changed since it was read', async () => {
+    const { table } = openTables([rowOf(KEY)]);
+    const erased = { ...MARK, proof: Buffer.alloc(32, 9) };
+    await table.store({ ...KEY, erased }, { ...KEY, erased: MARK });
+    expect(await table.rows({ id: KEY.id })).toEqual([KEY]);
+    await table.store({ ...KEY, erased }, KEY);
+    expect(await table.rows({ id: KEY.id })).toEqual([{ ...KEY, erased }]);
+  });
+
   it('reports a collation that makes two partitions equal', async () => {
     const hidden = rowOf(keyRecord('_IK_TENANT_svc_prod', 60));
     const storing = openTables([], [hidden]).table.store(KEY);
