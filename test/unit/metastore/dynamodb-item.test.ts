@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { AttributeValue } from '@aws-sdk/client-dynamodb';
 import { decodeKeyItem, encodeKeyItem, readKeyItem, type KeyItem } from '../../../src/metastore/dynamodb-item.ts';
+import { encodeMarkedItem } from '../../../src/metastore/dynamodb-marks.ts';
 import { keyRecord } from '../../../src/testing/key-record.ts';
 
 const parent = { id: '_SK_svc_prod', created: 60 } as never;
@@ -72,7 +73,9 @@ describe('a key row', () => {
 
   it("is refused if the date in KeyRecord differs from the row's date by a tiny fraction", () => {
     const changed = { ...item, KeyRecord: { M: { ...inner, Created: { N: '120.00000000000000000001' } } } };
-    expect(() => decodeKeyItem(changed)).toThrow('KeyRecord.Created differs from Created');
+    expect(() => decodeKeyItem(changed)).toThrow(
+      'The key row _IK_p_svc_prod created 120 cannot be read: KeyRecord.Created differs from Created.',
+    );
   });
 
   it('can have its date in any notation of the whole number, such as 1.2E+2', () => {
@@ -97,6 +100,17 @@ describe('a key row', () => {
   ])('is read as marked, but without a valid proof, if its erasure mark is %s', ([, Erased]) => {
     const erased = { erase: '', at: 0, due: 0, proof: Buffer.alloc(0) };
     expect(decodeKeyItem({ ...item, Erased })).toEqual({ ...intermediate, erased });
+  });
+
+  it('keeps the mark of an erasure in an attribute next to KeyRecord', () => {
+    const erased = { erase: 'e1', at: intermediate.created, due: 240 as never, proof: Buffer.alloc(32, 7) };
+    const marked = encodeMarkedItem({ ...intermediate, erased });
+    expect(marked).toEqual({
+      ...item,
+      Erased: { M: { Erase: { S: 'e1' }, At: { N: '120' }, Due: { N: '240' }, Proof: { B: erased.proof } } },
+    });
+    expect(decodeKeyItem(marked)).toEqual({ ...intermediate, erased });
+    expect(encodeMarkedItem(intermediate)).toEqual(item);
   });
 
   it.for<[string, AttributeValue]>([

@@ -40,3 +40,12 @@ it('the memory metastore keeps its rows unchanged even if callers change records
   expect(found?.parent?.created).toBe(stored.parent?.created);
   await expect(metastore.replaceKey(stored, 'text' as never)).rejects.toThrow('encryptedKey must be a Uint8Array');
 });
+
+it('the memory metastore names a wrong argument in its error', async () => {
+  const metastore = new MemoryMetastore();
+  const { id, created, ...rest } = keyRecord('_SK_a', 60);
+  await expect(metastore.load(id, '60' as never)).rejects.toThrow(/^created must be /);
+  await expect(metastore.loadRecent(id, 1.5 as never)).rejects.toThrow(/^notAfter must be /);
+  await expect(metastore.store({ ...rest, created } as never)).rejects.toThrow(/^record\.id must be a string/);
+  await expect(metastore.replaceKey({ ...rest, id } as never, filled())).rejects.toThrow(/^record\.created must be /);
+});

@@ -18,6 +18,14 @@ it('a map of DynamoDB keeps its values when it is read as JSON and written again
   expect(attributeOfCell(cell as never)).toEqual({ M: map });
 });
 
+it('a string and bytes of DynamoDB keep their kind when they are read and written again', () => {
+  const bytes = Buffer.from([0, 255]);
+  expect(cellOfAttribute({ S: '{"a":1}' })).toEqual({ kind: 'text', text: '{"a":1}' });
+  expect(attributeOfCell({ kind: 'text', text: '{"a":1}' })).toEqual({ S: '{"a":1}' });
+  expect(cellOfAttribute({ B: bytes })).toEqual({ kind: 'bytes', bytes });
+  expect(attributeOfCell({ kind: 'bytes', bytes })).toEqual({ B: bytes });
+});
+
 it('a map with a set or bytes cannot be read as JSON', () => {
   for (const value of [{ SS: ['a'] }, { B: new Uint8Array(1) }]) {
     expect(cellOfAttribute({ M: { value } })).toEqual({ kind: 'unreadable' });

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { sqlTableName } from '../../../src/rows/postgres-table-name.ts';
+import { quoted, sqlTableName } from '../../../src/rows/postgres-table-name.ts';
 import { errorOf } from '../../support/fakes.ts';
 
 it.for([
@@ -48,4 +48,8 @@ it.for([
       'The name of the table in PostgreSQL is invalid: it must be table or schema.table, and a name with other ' +
       'characters needs double quotes: "my.table".',
   });
+});
+
+it('quoted doubles each double quote of a name', () => {
+  expect(['a', 'a"b', '"'].map(quoted)).toEqual(['"a"', '"a""b"', '"'.repeat(4)]);
 });
