@@ -79,6 +79,16 @@ it.for([WEST, EAST] as const)(
   },
 );
 
+it.for(Object.entries(ENTRIES))(
+  'the entry point %s names no stack, function or role of another prefix',
+  async ([, entry]) => {
+    const deployment = await read({ ...entry, prefix: 'trial', queue: { kind: 'standard' } });
+    const values = appValues(deployment, WEST);
+    expect(values).toMatchObject({ prefix: 'trial', stack: 'trial-app', roles: 'trial-roles' });
+    expect(JSON.stringify(values)).not.toContain('keyfold-');
+  },
+);
+
 describe('api.type', () => {
   it('"http" creates only the routes of an HTTP API, each with its authorizer', async () => {
     const parts = await partsOf({});
