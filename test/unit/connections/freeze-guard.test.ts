@@ -54,10 +54,15 @@ it('a response has no more time if the process is frozen again while it waits', 
   expect(await failed).toMatchObject([{ code: 'ECONNRESET' }]);
 });
 
-it('a request that waits for a connection does not get one that was in use during a freeze', async () => {
+it.for([
+  ['the guard notices at once', TICK_MS],
+  ['the guard notices only when the connection becomes idle', 0],
+] as const)('a request that waits for a connection gets none from before a freeze that %s', async ([, ms]) => {
+  detected.mockReset().mockReturnValue(false);
   agent.maxSockets = 1;
   const second = get({ port: (server.address() as AddressInfo).port, agent });
-  vi.advanceTimersByTime(TICK_MS);
+  detected.mockReturnValueOnce(true);
+  vi.advanceTimersByTime(ms);
   const asked = once(server, 'request') as Promise<[IncomingMessage, ServerResponse]>;
   request.on('response', (incoming) => incoming.resume());
   response.end();
