@@ -160,12 +160,15 @@ describe('a batch session', () => {
   it('shares one Data Row Key for less than a minute', async () => {
     const world = new FakeDependencies();
     const session = world.process().session('p').batch({ shareDataRowKey: true });
+    const seconds = world.clock.nowMs / 1000;
+    world.clock.advance(999);
     const records = [await session.encrypt(Buffer.alloc(1))];
     for (const ms of [59_999, 1]) {
       world.clock.advance(ms);
       records.push(await session.encrypt(Buffer.alloc(1)));
     }
     expect(runs(records)).toEqual([2, 1]);
+    expect(records.map(({ key }) => key.created)).toEqual([seconds, seconds, seconds + 60]);
   });
 
   it('decrypts records with shared and separate Data Row Keys in any order', async () => {

@@ -54,7 +54,18 @@ describe('Session.encryptText', () => {
   });
 
   it('refuses a lone surrogate, because UTF-8 would replace it', async () => {
-    expect(await errorOf(session.encryptText('a\ud800'))).toMatchObject({ code: 'InvalidRequest' });
+    expect(await errorOf(session.encryptText('a\ud800'))).toMatchObject({
+      code: 'InvalidRequest',
+      message: 'The text is not well-formed Unicode.',
+    });
+  });
+
+  it('with a context, encrypts to a bound compact record that decryptText can decrypt with the same context', async () => {
+    const bound = session.withContext({ id: '1' });
+    const record = await bound.encryptText('hello');
+    expect(record).toMatch(/^kf2\.[\w-]+$/);
+    expect(await bound.decryptText(record)).toBe('hello');
+    expect(await errorOf(session.decryptText(record))).toMatchObject({ code: 'ContextRequired' });
   });
 });
 
