@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { decodeBase64 } from '../../../src/crypto/base64.ts';
+import { errorNameOf, keyRowUnreadable } from '../../../src/errors.ts';
 import { KeyfoldError } from '../../../src/index.ts';
 import {
   dataRowRecordFromValue,
@@ -142,4 +143,35 @@ it.for([
   ['undefined', undefined],
 ] as const)('the KeyfoldError constructor refuses %s as the code', ([, code]) => {
   expect(() => new KeyfoldError(code as never, 'x')).toThrow('code must be an ErrorCode');
+});
+
+it.for<[string, unknown[]]>([
+  ['code must be an ErrorCode, not a string.', ['Wrong', 'x']],
+  ['message must be a string, not a number.', ['Internal', 5]],
+  ['options must be an object, not a string.', ['Internal', 'x', 'cause']],
+  ['options has no option reason', ['Internal', 'x', { reason: 'y' }]],
+])('the KeyfoldError constructor throws the TypeError "%s" for wrong arguments', ([message, given]) => {
+  const make = (): KeyfoldError => new KeyfoldError(...(given as ['Internal', 'x']));
+  expect(make).toThrow(TypeError);
+  expect(make).toThrow(message);
+});
+
+it('KeyRowUnreadable names the row, with hidden characters escaped, and keeps its cause', () => {
+  const cause = new Error('why');
+  const error = keyRowUnreadable({ id: '_IK_p\u001b_svc_prod', created: 60 }, 'it has no proof', cause);
+  expect(error).toMatchObject({ code: 'KeyRowUnreadable', cause });
+  expect(error.message).toBe('The key row _IK_p\\u001b_svc_prod created 60 cannot be read: it has no proof.');
+});
+
+it.for<[string, unknown, string]>([
+  ['its code', Object.assign(new Error('x'), { code: 'ECONNREFUSED' }), 'ECONNREFUSED'],
+  ['its name if it has no code', new TypeError('x'), 'TypeError'],
+  ['its name if its code is a number', Object.assign(new Error('x'), { code: 5 }), 'Error'],
+  ['a code of 64 characters', Object.assign(new Error('x'), { code: 'A'.repeat(64) }), 'A'.repeat(64)],
+  ['UnknownError instead of a longer code', Object.assign(new Error('x'), { code: 'A'.repeat(65) }), 'UnknownError'],
+  ['UnknownError instead of an empty code', Object.assign(new Error('x'), { code: '' }), 'UnknownError'],
+  ['UnknownError instead of a code with a space', Object.assign(new Error('x'), { code: 'a b' }), 'UnknownError'],
+  ['UnknownError if it is no Error', { code: 'ECONNREFUSED', name: 'Error' }, 'UnknownError'],
+])('the name of a thrown value in logs is %s', ([, thrown, name]) => {
+  expect(errorNameOf(thrown)).toBe(name);
 });
