@@ -141,3 +141,9 @@ function thrownBy(work: () => unknown): KeyfoldError {
   }
   throw new Error('threw no KeyfoldError');
 }
+
+it('encodeCompactRecord refuses an unknown kind', () => {
+  expect(() => encodeCompactRecord(record, 'text' as never)).toThrow(
+    new TypeError("kind must be 'bytes' or 'json', not a string."),
+  );
+});

@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
   bindingOf,
+  isBoundTo,
   recordProof,
   recordProofText,
   type RecordContext,
@@ -18,7 +19,11 @@ function proofOf(context: RecordContext, place?: RecordPlace, sealed: Uint8Array
 
 /** Well-formed text of a few bytes, in which characters often repeat. */
 const text = (min: number): fc.Arbitrary<string> =>
-  fc.string({ unit: fc.constantFrom('a', 'b', '\0', 'é', '€', '𝄞', '\uffff'), minLength: min, maxLength: 8 });
+  fc.string({
+    unit: fc.constantFrom('a', '\x7f', '\0', '\x80', 'é', '€', '𝄞', '\uffff'),
+    minLength: min,
+    maxLength: 8,
+  });
 const contexts = fc
   .uniqueArray(fc.tuple(text(1), text(0)), { minLength: 1, maxLength: 16, selector: ([name]) => name })
   .map((entries) => entries);
@@ -49,6 +54,10 @@ describe('recordProof', () => {
         expect(proofOf(Object.fromEntries(entries.toReversed()))).toBe(proofOf(Object.fromEntries(entries)));
       }),
     );
+  });
+
+  it('encodes a character from U+0080 on in several bytes', () => {
+    expect(bindingOf({ '\x7f': '\x80' }).toString('latin1')).toContain('\x7f\0\0\0\x02\xc2\x80');
   });
 
   it('sorts names by their UTF-8 bytes, not by their UTF-16 code units', () => {
@@ -192,3 +201,13 @@ function kind(value: unknown): string {
   if (value === null || value === undefined) return String(value);
   return typeof value === 'object' ? 'another object' : `a ${typeof value}`;
 }
+
+it('isBoundTo accepts the proof of an empty payload, but of no sealed payload that is shorter', () => {
+  const binding = bindingOf({ id: '1' });
+  const proof = recordProof(DATA_ROW_KEY, binding, TAIL);
+  const answers = [TAIL, TAIL.subarray(1), Buffer.alloc(0)].map((data) =>
+    isBoundTo(DATA_ROW_KEY, binding, { data, proof }),
+  );
+  expect(answers).toEqual([true, false, false]);
+  expect(isBoundTo(DATA_ROW_KEY, binding, { data: TAIL })).toBe(false);
+});
