@@ -138,6 +138,11 @@ const EXAMPLES = [
   '{"record":{"Key":{"Created":1,"Key":"","ParentKeyMeta":{"KeyId":"k","Created":1}},"Data":"","context":{"a":"b"}}}',
   '{"record":{"Key":{"Created":1,"Key":"","ParentKeyMeta":{"KeyId":"k","Created":1}},"Proof":"","Data":""}}',
   '{"record":{"Key":{"Created":1,"Key":"","ParentKeyMeta":{"KeyId":"k","Created":1}},"Proof":null,"Data":""}}',
+  // Both of these proofs have as many characters as a proof of 32 bytes.
+  ...['A'.repeat(44), `${'A'.repeat(42)}==`].map(
+    (proof) =>
+      `{"record":{"Key":{"Created":1,"Key":"","ParentKeyMeta":{"KeyId":"k","Created":1}},"Proof":"${proof}","Data":""}}`,
+  ),
   '{,"Data":""}',
   '{"plaintext":"}',
   '{"plaintext":"\n"}',
