@@ -214,7 +214,9 @@ describe('an erased partition', () => {
 
   it('can be used again if the System Key of its tombstone is older than minOpeningCreated', async () => {
     const { parent } = tombstone();
-    const policy = { minOpeningCreated: (parent?.created ?? 0) + 1 };
+    const own = { minOpeningCreated: parent?.created ?? 0 };
+    expect(await codeOf(cold({ policy: own }).session('p').encrypt(PAYLOAD))).toBe('PartitionErased');
+    const policy = { minOpeningCreated: own.minOpeningCreated + 1 };
     await expect(cold({ policy }).session('p').encrypt(PAYLOAD)).resolves.toBeDefined();
     expect(ignored).toEqual([{ id: tombstone().id, created: TOMBSTONE_CREATED }]);
   });
@@ -305,6 +307,17 @@ describe('a mark without a valid proof', () => {
     world.metastore.change(keyRow(), { id, created, parent, encryptedKey, proof, erased: undefined, revoked: false });
     expect(await answers()).toEqual(['sealed', 'payload']);
     expect(ignored).toEqual([{ id: tombstone().id, created: TOMBSTONE_CREATED }]);
+  });
+
+  it('is ignored without a read of the System Key if that key belongs to another service', async () => {
+    await begin();
+    await world.process({ service: 'other' }).session('p').encrypt(PAYLOAD);
+    const foreign = world.metastore.ofKind('SK').find(({ id }) => id === '_SK_other_prod') as EnvelopeKeyRecord;
+    world.metastore.change(tombstone(), { parent: { id: foreign.id, created: foreign.created } });
+    world.metastore.remove(keyRow());
+    world.log.take();
+    expect(await codeOf(cold().session('p').decrypt(record))).toBe('RecordUnreadable');
+    expect(world.log.take()).toEqual(['Get IK', 'Get IK']);
   });
 
   it("does not count if it comes from another partition's row", async () => {
