@@ -320,6 +320,17 @@ describe('a mark without a valid proof', () => {
     expect(world.log.take()).toEqual(['Get IK', 'Get IK']);
   });
 
+  it('is ignored if the row of its System Key cannot be read', async () => {
+    await begin();
+    const [system] = world.metastore.ofKind('SK') as [EnvelopeKeyRecord];
+    const created = (system.created - 60) as EnvelopeKeyRecord['created'];
+    world.metastore.change({ ...system, created, encryptedKey: Buffer.alloc(60), proof: undefined }, {});
+    world.metastore.change(tombstone(), { parent: { id: system.id, created } });
+    world.metastore.remove(keyRow());
+    expect(await codeOf(cold().session('p').decrypt(record))).toBe('RecordUnreadable');
+    expect(ignored).toEqual([{ id: tombstone().id, created: TOMBSTONE_CREATED }]);
+  });
+
   it("does not count if it comes from another partition's row", async () => {
     const other = await cold().session('q').encrypt(PAYLOAD);
     await begin('q');

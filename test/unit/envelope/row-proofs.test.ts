@@ -183,6 +183,16 @@ describe('the basis of a row proof', () => {
     expect(error).toEqual(new TypeError(`The rowProof of kms.wrap${why}`));
   });
 
+  it('proves the row of the System Key', async () => {
+    const fresh = new FakeDependencies();
+    await fresh
+      .process({ kms: provingKms(fresh.kms) })
+      .session('p')
+      .encrypt(PAYLOAD);
+    const [{ id, created, proof }] = fresh.metastore.ofKind('SK') as [EnvelopeKeyRecord];
+    expect(proof).toEqual(rowProof(Buffer.alloc(32, 99), 'system', { id, created, sealed: Buffer.from('sealed') }));
+  });
+
   it('is zeroed after use', async () => {
     const keys: Buffer[] = [];
     const fresh = new FakeDependencies();
