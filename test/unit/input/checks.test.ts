@@ -54,6 +54,14 @@ it.for<[checks.Type, string, string[]]>([
   expect(new Set(holding(checks.optional(type)))).toEqual(new Set(['undefined', ...accepted]));
 });
 
+it.for(['addEventListener', 'removeEventListener', 'throwIfAborted', 'aborted'])(
+  'an AbortSignal must have the member %s',
+  (name) => {
+    const { signal } = new AbortController();
+    expect(checks.ABORT_SIGNAL.holds(Object.create(signal, { [name]: { value: undefined } }))).toBe(false);
+  },
+);
+
 it('check throws an error that names the parameter, the type and the kind of the value, but not the value', () => {
   const said = Object.entries(VALUES).map(([, value]) => {
     try {
@@ -84,8 +92,11 @@ it('a value that cannot be inspected or read causes a TypeError with the cause',
       throw cause;
     },
   };
-  const thrown: unknown = expect.objectContaining({ name: 'TypeError', message: 'it.a cannot be read.', cause });
-  expect(() => checks.membersOf(given, 'it', { a: checks.STRING })).toThrow(thrown);
+  const thrown = (message: string): unknown => expect.objectContaining({ name: 'TypeError', message, cause });
+  expect(() => checks.membersOf(given, 'it', { a: checks.STRING })).toThrow(thrown('it.a cannot be read.'));
+  const items = Object.defineProperty([1], 0, { get: () => given.a });
+  expect(() => checks.itemsOf(items, 'it', withName)).toThrow(thrown('it.0 cannot be read.'));
+  expect(() => listening({ a: () => {} }, given, 'events')).toThrow(thrown('events.a cannot be read.'));
 });
 
 it('membersOf reads each member once, and leaves out undefined and unknown members', () => {
@@ -109,6 +120,10 @@ it('membersOf reads each member once, and leaves out undefined and unknown membe
   ]);
   expect(() => checks.recordOf({ a: 'x', b: 5 }, 'it', checks.STRING)).toThrow(
     new TypeError('it.b must be a string, not a number.'),
+  );
+  expect(() => checks.membersOf('x', 'it', types)).toThrow(new TypeError('it must be an object, not a string.'));
+  expect(() => checks.recordOf([], 'it', checks.STRING)).toThrow(
+    new TypeError('it must be an object, not another object.'),
   );
 });
 
@@ -174,7 +189,15 @@ it('listening() calls each listener as a method of its object, with all values, 
 it('endpointFaults says what is wrong with a URL', () => {
   for (const endpoint of [undefined, 'http://127.0.0.1:1', 'https://a.example/b'])
     expect(endpointFaults(endpoint)).toEqual([]);
-  for (const endpoint of ['', 'a.example', 'ftp://a.example', 'http://a.example/\n', 'http://a b', 'xhttp://a']) {
+  for (const endpoint of [
+    '',
+    'a.example',
+    'ftp://a.example',
+    'http://a.example/\n',
+    'http://a b',
+    'xhttp://a',
+    'http://',
+  ]) {
     expect(endpointFaults(endpoint)).toEqual(['is not a URL']);
     expect(isHttpUrl(endpoint)).toBe(false);
   }

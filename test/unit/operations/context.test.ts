@@ -453,12 +453,21 @@ describe('exactInteger', () => {
     );
   });
 
-  it.for(['1.5', '1.00000000000000000001', '1e-1', '9007199254740992', '1e400', '1e-400', 'true', '"1"', '05e-1'])(
-    'refuses %s',
-    (source) => {
-      expect(exactInteger(source)).toBeUndefined();
-    },
-  );
+  it.for([
+    '1.5',
+    '1.00000000000000000001',
+    '1e-1',
+    '9007199254740992',
+    '1e400',
+    '1e-400',
+    'true',
+    '"1"',
+    '05e-1',
+    '1.000000000000000000010',
+    '0x10',
+  ])('refuses %s', (source) => {
+    expect(exactInteger(source)).toBeUndefined();
+  });
 
   it('is fast for a number with very many zeros', () => {
     const zeros = '0'.repeat(100_000);
@@ -471,6 +480,9 @@ describe('exactInteger', () => {
     ['-0', '0'],
     ['0e99', '0'],
     ['0.000', '0'],
+    ['0e-5', '0'],
+    ['1', '1'],
+    ['1.0', '1'],
     ['12e2', '1200'],
     ['-1.20e1', '-12'],
   ])('turns %s into %s', ([source, digits]) => {
