@@ -496,6 +496,12 @@ describe('the log line of a failure', () => {
     expect(logged()).toMatchObject([{ level }]);
   });
 
+  it('has the message of an unexpected error of SQS, but not its causes', () => {
+    const error = new TypeError('out', { cause: new Error('CANARY') });
+    telemetry.messagesHandled([{ messageId: 'a', kind: 'retried', code: 'NotSent', error }], []);
+    expect(logged()).toMatchObject([{ level: 'WARN', details: ['out'], reasons: [] }]);
+  });
+
   it('is separate for messages with different outcomes', () => {
     const error = new KeyfoldError('Internal', 'why');
     telemetry.messagesHandled(
@@ -553,6 +559,8 @@ describe('failed items of a batch', () => {
     expect(output.lines().filter((line) => 'codes' in line)).toMatchObject([
       {
         level: 'WARN',
+        message: 'items of a batch failed',
+        service: 'svc',
         codes: { RecordUnreadable: 2, InvalidRequest: 1 },
         reasons: ['reason of RecordUnreadable', 'reason of InvalidRequest'],
       },
@@ -570,7 +578,15 @@ it('a System Key that cannot be preloaded is logged as a warning, and is not cou
   telemetry.preloadFailed(THROTTLED);
   telemetry.flush();
   const reasons = ['us-west-2: throttled'];
-  expect(output.lines()).toMatchObject([{ level: 'WARN', code: 'KmsThrottled', detail: 'KMS throttles.', reasons }]);
+  expect(logged()).toEqual([
+    {
+      level: 'WARN',
+      message: 'the System Key was not preloaded',
+      code: 'KmsThrottled',
+      detail: 'KMS throttles.',
+      reasons,
+    },
+  ]);
   expect(metrics()).toEqual([]);
 });
 
