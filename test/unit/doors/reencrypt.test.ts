@@ -24,11 +24,13 @@ class PagedRows implements RowSource {
   readonly written = new Map<string, Cells>();
   readonly #texts: readonly string[];
   readonly #whenRead: () => void;
+  readonly #partition: string | undefined;
   #next = 0;
 
-  constructor(texts: readonly string[], whenRead: () => void = () => {}) {
+  constructor(texts: readonly string[], whenRead: () => void = () => {}, partition?: string) {
     this.#texts = texts;
     this.#whenRead = whenRead;
+    this.#partition = partition;
   }
 
   /** The number of pages that were read. */
@@ -43,7 +45,7 @@ class PagedRows implements RowSource {
       this.#next = i + 1;
       this.#whenRead();
       const cells = new Map([['card', { kind: 'text', text } as const]]);
-      yield [{ id: String(i), cells, partition: undefined, context: undefined }];
+      yield [{ id: String(i), cells, partition: this.#partition, context: undefined }];
     }
   }
 
@@ -274,6 +276,28 @@ it.for([
 ] as const)('a worker accepts %s', async ([, members]) => {
   const answer = await workerOn(new PagedRows([]))({ ...event, ...members }, lambdaContext(10_000));
   expect(answer).toMatchObject({ ...members, done: true });
+});
+
+it('a worker seals with the paths and the forms of its event', async () => {
+  const keyfold = memoryService(NAMES);
+  const source = new PagedRows(['{"a":"x","b":1}', 'aGk='], undefined, 'tenant-1');
+  const handler = reencryptDoor({
+    keyfold,
+    naming: new KeyNaming(NAMES),
+    telemetry: createTelemetry('svc'),
+    openRows: () => source,
+    openQuarantine: () => async () => {},
+    now: Date.now,
+  });
+  const sealing = { ...event, verb: 'seal', partition: 'tenant-1' };
+  const textOf = (row: string): string => {
+    const cell = source.written.get(row)?.get('card');
+    return cell?.kind === 'text' ? cell.text : '';
+  };
+  await handler({ ...sealing, paths: ['$.a'] }, lambdaContext(10_000));
+  expect(textOf('0')).toMatch(/^\{"a":"kf1j\.[\w-]+","b":1\}$/);
+  await handler({ ...sealing, form: 'json', plaintext: 'base64' }, lambdaContext(10_000));
+  expect(await keyfold.session('tenant-1').decryptJson(textOf('1'))).toEqual(Buffer.from('hi'));
 });
 
 it('a worker reseals a record with a date far in the future', async () => {

@@ -6,6 +6,7 @@ import { createMaintenanceTelemetry, type MaintenanceTelemetry } from '../../../
 import { keyRowUnreadable } from '../../../src/errors.ts';
 import { metaOf } from '../../../src/records/ids.ts';
 import { KeyfoldError, type ErrorCode } from '../../../src/index.ts';
+import { NotSent } from '../../../src/sqs/outbox.ts';
 import { RegionFault } from '../../../src/kms/region-fault.ts';
 import { keyRecord } from '../../../src/testing/key-record.ts';
 import { captureOutput } from '../../support/http-door.ts';
@@ -496,10 +497,22 @@ describe('the log line of a failure', () => {
     expect(logged()).toMatchObject([{ level }]);
   });
 
-  it('has the message of an unexpected error of SQS, but not its causes', () => {
-    const error = new TypeError('out', { cause: new Error('CANARY') });
+  it('is a warning if a queue did not accept a result', () => {
+    const error = new NotSent({ errorName: 'TimeoutError' });
     telemetry.messagesHandled([{ messageId: 'a', kind: 'retried', code: 'NotSent', error }], []);
-    expect(logged()).toMatchObject([{ level: 'WARN', details: ['out'], reasons: [] }]);
+    expect(logged()).toMatchObject([{ level: 'WARN', details: ['SQS: TimeoutError'], reasons: [] }]);
+  });
+
+  it('has the causes of an internal error without their text, even if that error is itself a cause', () => {
+    const told = (code: ErrorCode): unknown[] => {
+      const inner = new TypeError('CANARY');
+      inner.stack = 'TypeError: CANARY\n    at f (file.ts:1:1)';
+      const cause = new KeyfoldError(code, 'outer', { cause: inner });
+      telemetry.requestFailed(new KeyfoldError('NotReady', 'why', { cause }));
+      return logged().map(({ reasons }) => reasons);
+    };
+    expect(told('Internal')).toEqual([['outer', 'TypeError at f (file.ts:1:1)']]);
+    expect(told('KmsUnavailable').at(-1)).toEqual(['outer', 'CANARY']);
   });
 
   it('is separate for messages with different outcomes', () => {
@@ -528,24 +541,25 @@ describe('the log line of a failure', () => {
 });
 
 describe('the metric SystemKeyAge', () => {
-  const key = { id: 'k', created: 60, state: 'valid', regions: [] } as const;
+  const since = 1_800_000_000;
+  const key = { id: 'k', created: since + 60, state: 'valid', regions: [] } as const;
 
   it.for([
     [
       'the age of the latest key that has a row',
-      { systemKeys: [{ ...key, created: undefined }, key, { ...key, created: 0 }] },
-      40,
+      { systemKeys: [{ ...key, created: undefined }, key, { ...key, created: since }] },
+      41,
     ],
     [
       'the age of the latest key that is not dated too far ahead',
       { systemKeys: [{ ...key, created: 9e9, state: 'dated-ahead' }, key] },
-      40,
+      41,
     ],
-    ['the age of the key that was just made', { systemKeys: [key], created: metaOf(keyRecord('k', 90)) }, 10],
-    ['zero if the latest key has a future date', { systemKeys: [{ ...key, created: 130 }] }, 0],
+    ['the age of the key that was just made', { systemKeys: [key], created: metaOf(keyRecord('k', since + 90)) }, 11],
+    ['zero if the latest key has a future date', { systemKeys: [{ ...key, created: since + 130 }] }, 0],
     ['absent if there is no key', { systemKeys: [], createFault: 'why' }, undefined],
   ] as const)('after a maintenance run is %s', ([, report, age]) => {
-    vi.useFakeTimers({ toFake: ['Date'], now: 100_000 });
+    vi.useFakeTimers({ toFake: ['Date'], now: since * 1000 + 100_600 });
     telemetry.maintained(report);
     telemetry.flush();
     expect(metrics().find((line) => 'SystemKeyAge' in line)?.['SystemKeyAge']).toBe(age);
