@@ -26,6 +26,18 @@ describe('the direct door', () => {
     expect(world.log.take()).toEqual([]);
   });
 
+  it.for([
+    ['null', null],
+    ['a list', ['a']],
+    ['a string', 'users'],
+  ] as const)('refuses %s as a context', async ([, context]) => {
+    const event = { operation: 'encrypt', partition: 'p', plaintext: '', context };
+    expect((await openDirectDoor()(event)).error).toMatchObject({
+      errorType: 'InvalidRequest',
+      errorMessage: 'context must be an object whose values are strings.',
+    });
+  });
+
   it('accepts names in a context that need no escape in JSON, and any values', async () => {
     const world = new FakeDependencies();
     const invoke = openDirectDoor({ world });

@@ -41,11 +41,13 @@ describe('a request for which no time is left', () => {
     async ([, operation, more]) => {
       const world = new FakeDependencies();
       const value = { ...((await bodies(world))[operation] as object), ...more };
+      const logged: number[] = [];
+      const itemsFailed = (errors: readonly KeyfoldError[]): void => void logged.push(errors.length);
       const answerOf = (remainingMs: number): Promise<string> =>
         perform(
           {
             keyfold: world.process(),
-            telemetry: { ...createTelemetry('svc'), itemsFailed: () => {} },
+            telemetry: { ...createTelemetry('svc'), itemsFailed },
             config: DOOR_CONFIG,
             now: world.clock.now,
           },
@@ -58,6 +60,7 @@ describe('a request for which no time is left', () => {
         : undefined;
       const detail = 'The time for this request is up.';
       expect(results ?? [{ error: await problemOf(late) }]).toEqual([{ error: { code: 'DeadlineExceeded', detail } }]);
+      expect(logged).toEqual(operation.endsWith('-batch') ? [1] : []);
       await expect(answerOf(margin + 60_000)).resolves.toBeTypeOf('string');
     },
   );

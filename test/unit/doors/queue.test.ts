@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { encodeCompactRecord } from '../../../src/records/compact-record.ts';
 import { KeyfoldError } from '../../../src/index.ts';
+import { OPERATION_NAMES } from '../../../src/operations/operation-name.ts';
 import type { OutgoingMessage } from '../../../src/sqs/message.ts';
 import type { Queues } from '../../../src/sqs/queues.ts';
 import { errorOf, FakeDependencies } from '../../support/fakes.ts';
@@ -219,16 +220,36 @@ describe('a queue message that fails', () => {
   });
 
   it.for([
-    ['is not JSON', '{"partition":"p', 'InvalidRequest'],
-    ['is not an object', '[]', 'InvalidRequest'],
-    ['is null', 'null', 'InvalidRequest'],
-    ['is a string', '"a"', 'InvalidRequest'],
-    ['has no partition', { document: {} }, 'InvalidRequest'],
-    ['requests an unknown operation', { operation: 'shred', partition: 'p' }, 'InvalidRequest'],
-    ['names a missing field', { partition: 'p', document: {}, fields: ['$.card'] }, 'FieldNotFound'],
-    ['requests an operation that is not allowed', { operation: 'decrypt', partition: 'p' }, 'Forbidden'],
-    ['has a result too large for SQS', sealing('x'.repeat(800_000)), 'PayloadTooLarge'],
-  ] as const)('that %s goes unchanged to the dead-letter queue', async ([, body, code]) => {
+    ['is not JSON', '{"partition":"p', 'InvalidRequest', 'The body is not JSON.'],
+    ['is not an object', '[]', 'InvalidRequest', 'The event must be a JSON object.'],
+    ['is null', 'null', 'InvalidRequest', 'The event must be a JSON object.'],
+    ['is a string', '"a"', 'InvalidRequest', 'The event must be a JSON object.'],
+    ['has no partition', { document: {} }, 'InvalidRequest', 'The event must have a partition.'],
+    [
+      'requests an unknown operation',
+      { operation: 'shred', partition: 'p' },
+      'InvalidRequest',
+      `operation must be one of ${OPERATION_NAMES.join(', ')}.`,
+    ],
+    [
+      'names a missing field',
+      { partition: 'p', document: {}, fields: ['$.card'] },
+      'FieldNotFound',
+      'fields[0] selects nothing.',
+    ],
+    [
+      'requests an operation that is not allowed',
+      { operation: 'decrypt', partition: 'p' },
+      'Forbidden',
+      'This function does not serve that operation.',
+    ],
+    [
+      'has a result too large for SQS',
+      sealing('x'.repeat(800_000)),
+      'PayloadTooLarge',
+      'The answer would be too large to return.',
+    ],
+  ] as const)('that %s goes unchanged to the dead-letter queue', async ([, body, code, detail]) => {
     const record = queueRecord('a', body, { attributes: sampleRecord('queue-standard').messageAttributes });
     expect(await open()([record])).toEqual([]);
     const [letter] = queues.in(DEAD_LETTERS);
@@ -237,6 +258,7 @@ describe('a queue message that fails', () => {
       order: { StringValue: '1001' },
       'keyfold-error-code': { DataType: 'String', StringValue: code },
     });
+    expect(output.lines()).toContainEqual(expect.objectContaining({ code, details: [detail] }));
   });
 
   it('does not affect the other messages of its batch', async () => {
