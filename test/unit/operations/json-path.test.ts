@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { errorOf } from '../../support/fakes.ts';
 import { selectValues } from '../../../src/operations/field-paths.ts';
-import { parseJsonPath } from '../../../src/operations/json-path.ts';
+import { JsonPathError, parseJsonPath } from '../../../src/operations/json-path.ts';
 import { locateValues } from '../../../src/operations/json-text.ts';
 import { operate } from '../../support/operations.ts';
 
@@ -70,6 +70,8 @@ describe('selectValues', () => {
     [LETTERS, '$[-99:99:3]', ['a', 'd', 'g']],
     [LETTERS, '$[:-5:-1]', ['d', 'e', 'f', 'g']],
     [LETTERS, '$[-1:0:-3]', ['d', 'g']],
+    // A step may be left out after its colon (RFC 9535, section 2.3.4.1).
+    [LETTERS, '$[1:3:]', ['b', 'c']],
     // RFC 9535, section 2.5.1.3
     [LETTERS, '$[0, 3]', ['a', 'd']],
     [LETTERS, '$[0:2, 5]', ['a', 'b', 'f']],
@@ -91,7 +93,7 @@ describe('selectValues', () => {
     [NORMAL, '$.a.b[-2]', [0]],
     [NORMAL, '$["\\u000B"]', [2]],
     [NORMAL, '$["\\u0061"]', [NORMAL.a]],
-  ] as const)('selects the values that RFC 9535 lists for its example $1', ([document, path, values]) => {
+  ] as const)('selects the values that RFC 9535 gives for the path $1', ([document, path, values]) => {
     expect(select(document, path)).toEqual(values);
   });
 });
@@ -199,7 +201,7 @@ describe('parseJsonPath', () => {
     ['of more than 1,000 characters', `$${'.a'.repeat(500)}`, 'is longer than 1000 characters'],
     ['of more than 200 selectors', `$[${'0,'.repeat(200)}0]`, 'has more than 200 selectors'],
   ] as const)('refuses a path %s, and says why', ([, path, message]) => {
-    expect(() => parseJsonPath(path)).toThrow(message);
+    expect(() => parseJsonPath(path)).toThrow(new JsonPathError(message));
   });
 
   it.for([
@@ -207,8 +209,9 @@ describe('parseJsonPath', () => {
     ['10^400', `1${'0'.repeat(400)}`],
   ] as const)('refuses the integer %s as an index and in each part of a slice', ([, integer]) => {
     for (const selector of ['*', '*:', ':*', '::*']) {
+      const needed = 'a whole number from -(2^53-1) to 2^53-1 without leading zeros';
       expect(() => parseJsonPath(`$[${selector.replace('*', integer)}]`)).toThrow(
-        `at character ${3 + selector.indexOf('*')} it needs a whole number from -(2^53-1) to 2^53-1`,
+        new JsonPathError(`is not a JSONPath: at character ${3 + selector.indexOf('*')} it needs ${needed}`),
       );
     }
   });

@@ -190,7 +190,7 @@ describe('parseJsonPath', () => {
     ['U+FFFF', '\uffff'],
     ['U+10000', '\u{10000}'],
   ] as const)('accepts the unquoted name %s', ([, name]) => {
-    expect(nameIn(`$.${name}`)).toEqual({ kind: 'name', name });
+    expect(nameIn(`$.${name}.z`)).toEqual({ kind: 'name', name });
   });
 
   it.for([
@@ -200,6 +200,10 @@ describe('parseJsonPath', () => {
     ['U+DFFF', '\udfff'],
   ] as const)('refuses an unquoted name that begins with %s', ([, name]) => {
     expect(() => parseJsonPath(`$.${name}`)).toThrow('is not a JSONPath');
+  });
+
+  it.for(['$.a:', '$.a/'])('refuses the unquoted name in %s', (path) => {
+    expect(() => parseJsonPath(path)).toThrow('is not a JSONPath: at character 4 it needs . or [');
   });
 
   it.for([
@@ -224,6 +228,7 @@ describe('parseJsonPath', () => {
     String.raw`\u012g`,
     String.raw`\ud800\ud800`,
     String.raw`\ud800\ue000`,
+    String.raw`\udc00\udc00`,
   ])('refuses the escape %s', (escape) => {
     expect(() => parseJsonPath(`$["${escape}"]`)).toThrow('is not a JSONPath');
   });
