@@ -1,16 +1,17 @@
 import type * as timers from 'node:timers/promises';
 import { expect, it, vi } from 'vitest';
 import { Reencryption } from '../../../src/maintenance/reencryption/reencryption.ts';
+import { retried } from '../../../src/maintenance/reencryption/retries.ts';
 import { SourceFault, type Row } from '../../../src/maintenance/reencryption/rows.ts';
 import { KeyfoldError } from '../../../src/errors.ts';
 import { HandClock } from '../../../src/testing/hand-clock.ts';
 import { errorOf } from '../../support/fakes.ts';
 
-const delays = vi.hoisted(() => ({ skipped: false }));
+const delays = vi.hoisted(() => ({ skipped: false, ms: [] as unknown[] }));
 vi.mock('node:timers/promises', async (original) => {
   const real = await original<typeof timers>();
   const setTimeout = (...args: Parameters<typeof real.setTimeout>) =>
-    delays.skipped ? Promise.resolve() : real.setTimeout(...args);
+    delays.skipped ? (delays.ms.push(args[0]), Promise.resolve()) : real.setTimeout(...args);
   return { ...real, setTimeout };
 });
 
@@ -188,6 +189,47 @@ it('a row whose key is still not visible after nine attempts is quarantined, and
   expect(counts).toMatchObject({ rows: 3, written: 1, quarantined: 2 });
   expect(attempts.join('')).toBe('1111111113');
   expect(quarantined).toEqual(['1', '3'].map((row) => ({ row, code: 'KeyNotYetVisible' })));
+});
+
+it.for([
+  [0, [100, 200, 400, 800, 1600, 3200, 5000, 5000]],
+  [1, [200, 400, 800, 1600, 3200, 6400, 10_000, 10_000]],
+] as const)(
+  'a call is repeated eight times, with growing random delays (random number: %i)',
+  async ([random, waits]) => {
+    delays.skipped = true;
+    delays.ms = [];
+    const chance = vi.spyOn(Math, 'random').mockReturnValue(random);
+    const down = new SourceFault('down', true);
+    let attempts = 0;
+    const failing = (): Promise<never> => {
+      attempts += 1;
+      return Promise.reject(down);
+    };
+    expect(await errorOf(retried(failing))).toBe(down);
+    delays.skipped = false;
+    chance.mockRestore();
+    expect([attempts, delays.ms]).toEqual([9, waits]);
+  },
+);
+
+it.for([
+  ['a fault of the source that may pass', new SourceFault('down', true), 3],
+  ['a fault of the source that stays', new SourceFault('refused', false), 1],
+  ['a retryable KeyfoldError', new KeyfoldError('MetastoreUnavailable', 'down'), 3],
+  ['another KeyfoldError', new KeyfoldError('RecordUnreadable', 'no'), 1],
+  ['a bug', new TypeError('a bug'), 1],
+] as const)('a call is repeated only if another attempt may succeed: %s', async ([, fault, attempts]) => {
+  delays.skipped = true;
+  let made = 0;
+  const work = async (): Promise<string> => {
+    made += 1;
+    if (made < 3) throw fault;
+    return 'done';
+  };
+  const outcome = await retried(work).catch((error: unknown) => error);
+  delays.skipped = false;
+  expect([outcome, made]).toEqual([attempts === 3 ? 'done' : fault, attempts]);
 });
 
 it.for([

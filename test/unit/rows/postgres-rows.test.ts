@@ -263,7 +263,11 @@ it('PostgresRows sends the expected queries, and reads all of their results', as
 
 it.for([
   ['date', 'date', 'false'],
+  ['date', 'timestamp with time zone', 'false'],
+  ['date', 'timestamp without time zone', 'false'],
+  ['time', 'time without time zone', 'false'],
   ['fraction', 'double precision', null],
+  ['fraction', 'real', null],
 ] as const)('PostgresRows checks whether the database writes a key with a %s exactly', async ([, type, inexact]) => {
   let answer: string | null = 'true';
   const sent: unknown[] = [];
