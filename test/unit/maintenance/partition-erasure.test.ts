@@ -54,6 +54,16 @@ it('an erasure does not trust a System Key whose proof does not hold, and zeroes
   world.kms.unwrap = async () => ({ key: short });
   expect([...(await erasure.read()).systemKeys.values()]).toEqual(['the proof of its row does not hold']);
   for (const key of [...world.kms.plaintexts, short]) expect(key.every((byte) => byte === 0)).toBe(true);
+  // Without a proof, the length of the key is still checked.
+  put({ ...system, proof: undefined });
+  world.kms.unwrap = async () => ({ key: Buffer.alloc(16, 1) });
+  expect([...(await erasure.read()).systemKeys.values()]).toEqual(['the proof of its row does not hold']);
+});
+
+it('an erasure reads a table with a System Key that cannot be parsed', async () => {
+  put({ id: '_SK_svc_prod', created: 60, unreadable: 'it cannot be parsed' });
+  const { systemKeys, ids } = await erasure.read();
+  expect([systemKeys.size, ids.length]).toEqual([1, 1]);
 });
 
 it('an erasure continues without a System Key that KMS refuses to unwrap, but fails after any other error of KMS', async () => {
@@ -194,6 +204,7 @@ it('an erasure mark counts only if the row is readable and names a System Key, a
 it('only the newest erasure counts, even if a backup has restored the mark of an older erasure', async () => {
   await begin();
   const [old] = keyRows();
+  const oldTombstone = world.metastore.ofKind('IK').find(({ created }) => created === TOMBSTONE_CREATED);
   await erasure.cancel(await erasure.read());
   world.clock.advance(MINUTE_MS);
   const begun = await begin();
@@ -201,6 +212,8 @@ it('only the newest erasure counts, even if a backup has restored the mark of an
   const state = await erasure.read();
   expect(state.erasure).toEqual(begun);
   expect(state.rows.map(({ marked }) => marked)).toEqual([false, true]);
+  put({ ...oldTombstone });
+  expect((await erasure.read()).ids).toMatchObject([{ buried: false, invalid: { created: TOMBSTONE_CREATED } }]);
 });
 
 it('an erasure replaces a forged tombstone, and writes a missing tombstone before it deletes rows', async () => {
@@ -273,7 +286,10 @@ function replicas(rows: Record<string, Map<string, EnvelopeKeyRecord>>) {
       const found = [...(rows[region]?.values() ?? [])];
       return found.filter(({ id }) => (isOne ? id === selection.id : selection.prefixes.some((p) => id.startsWith(p))));
     },
-    store: (row) => write(`${region} store ${nameOf(row)}`, () => all().forEach((each) => each.set(nameOf(row), row))),
+    store: (row, replaced) =>
+      write(`${region} ${replaced === undefined ? 'store' : 'replace'} ${nameOf(row)}`, () =>
+        all().forEach((each) => each.set(nameOf(row), row)),
+      ),
     mark: (row, erased) =>
       write(`${region} ${erased ? 'mark' : 'unmark'} ${nameOf(row)}`, () =>
         all().forEach((each) => each.set(nameOf(row), { ...row, erased, revoked: true })),
@@ -400,7 +416,8 @@ it('a tombstone is proven only by a System Key that the policy still allows to o
     cause: new Error('the service has no System Key'),
   });
   world.kms.unwrap = () => Promise.reject(new KeyfoldError('KmsMisconfigured', 'KMS refuses.'));
-  expect(await begun(created)).toMatchObject({ cause: new Error('KMS refuses.') });
+  put({ ...system, created: created + 60 });
+  expect(await begun(created)).toMatchObject({ cause: new Error('KMS refuses.; KMS refuses.') });
 });
 
 it('an erasure keeps the old tombstone if no System Key can prove a new one', async () => {
@@ -412,4 +429,106 @@ it('an erasure keeps the old tombstone if no System Key can prove a new one', as
   expect(await errorOf(later.finish(state, begun, true))).toMatchObject({ code: 'KmsMisconfigured' });
   expect(world.metastore.ofKind('IK')).toContainEqual(tombstone);
   expect(keyRows()).toHaveLength(2);
+});
+
+it('an erasure also buries IDs that have no rows yet, and rows of regions that have no replica', async () => {
+  const { metastore, kms, clock } = new FakeDependencies();
+  const sealIn = (regionSuffix: string | undefined, partition: string) =>
+    new SessionFactory({ ...NAMES, regionSuffix, metastore, kms, now: clock.now })
+      .session(partition)
+      .encrypt(Buffer.from('x'));
+  for (const region of ['ca-central-1', 'ap-south-1', 'sa-east-1']) await sealIn(region, 'p');
+  await sealIn('sa-east-1', 'p_svc_prod');
+  for (const region of [undefined, 'us-east-1']) await sealIn(region, 'q');
+  const ID = '_IK_p_svc_prod';
+  const hidden = new Set([
+    '_SK_svc_prod_ca-central-1',
+    '_SK_svc_prod_ap-south-1',
+    '_SK_svc_prod_sa-east-1',
+    `${ID}_ap-south-1`,
+    `${ID}_sa-east-1`,
+  ]);
+  const own = new Map([...metastore.rows].filter(([, { id }]) => !hidden.has(id)));
+  const recent = [...metastore.rows].filter(([, { id }]) => id === `${ID}_ap-south-1`);
+  const table = replicas({
+    'us-west-2': own,
+    'us-east-1': new Map(own),
+    'ap-south-1': new Map([...own, ...recent]),
+    'eu-west-1': new Map(own),
+  });
+  const options = { names: NAMES, partition: 'p', tables: table.tables, kms, policy: cryptoPolicy(), now: clock.now };
+  const erased = new PartitionErasure(options);
+  const state = await erased.read();
+  const places = [
+    `us-west-2 store ${ID}`,
+    `us-west-2 store ${ID}_ca-central-1`,
+    `us-east-1 store ${ID}_us-east-1`,
+    `ap-south-1 store ${ID}_ap-south-1`,
+  ];
+  expect(state.ids.map(({ id, region }) => `${region} store ${id}`).toSorted()).toEqual(places.toSorted());
+  table.taken();
+  const begun = await erased.begin(state, WAIT_SECONDS);
+  // No System Key that opens can prove a mark of the two rows, so they stay as they are.
+  const stores = places.map((place) => `${place} ${TOMBSTONE_CREATED}`);
+  expect(table.taken().toSorted()).toEqual(['add', ...stores].toSorted());
+  expect(await erased.replicas(await erased.read())).toEqual([
+    { region: 'us-west-2', rows: 1, tombstones: 4 },
+    { region: 'us-east-1', rows: 1, tombstones: 4 },
+    { region: 'ap-south-1', rows: 2, tombstones: 4 },
+    { region: 'eu-west-1', rows: 1, tombstones: 4 },
+  ]);
+  expect((await erased.finish(await erased.read(), begun, true)).rows).toEqual([]);
+  expect(table.seen.most).toBe(1);
+});
+
+it('an erasure in a database, which has no region, reads only the ID without a region', async () => {
+  const table = replicas({ 'PostgreSQL at h:5432': new Map(world.metastore.rows) });
+  const { kms, clock } = world;
+  const options = { names: NAMES, partition: 'p', tables: table.tables, kms, policy: cryptoPolicy(), now: clock.now };
+  await new PartitionErasure(options).read();
+  expect(table.log).toEqual([
+    'PostgreSQL at h:5432 read _IK_p_svc_prod,_SK_svc_prod',
+    'PostgreSQL at h:5432 read _IK_p_svc_prod',
+  ]);
+});
+
+it('a step of an erasure makes one write at a time when it repairs tombstones and the register', async () => {
+  const rows = new Map(world.metastore.rows);
+  const table = replicas({ 'us-west-2': rows });
+  const { kms, clock } = world;
+  const options = { names: NAMES, partition: 'p', tables: table.tables, kms, policy: cryptoPolicy(), now: clock.now };
+  const one = new PartitionErasure(options);
+  table.listed.push({ partition: one.partition, erase: 'x', at: 1, due: 2 } as never);
+  const begun = await one.begin(await one.read(), WAIT_SECONDS);
+  expect(table.taken().slice(0, 2)).toEqual(['remove entry', 'add']);
+  const backup = [...rows];
+  const [name = '', tombstone] = backup.find(([, { created }]) => created === TOMBSTONE_CREATED) ?? [];
+  const forge = (): void =>
+    void rows.set(name, { ...tombstone, erased: { ...tombstone?.erased, erase: 'y' } } as never);
+  const repair = `us-west-2 replace ${name}`;
+
+  forge();
+  table.listed.length = 0;
+  expect(await one.begin(await one.read(), WAIT_SECONDS)).toEqual(begun);
+  expect(table.taken()).toEqual(['add', repair]);
+  expect(table.listed).toEqual([{ partition: 'p', ...begun }]);
+
+  forge();
+  table.listed.length = 0;
+  await one.finish(await one.read(), begun, false);
+  // The register has no entry that could get the date of the deletion.
+  expect(table.taken().filter((call) => call !== repair)).toHaveLength(2);
+  expect(table.listed).toEqual([]);
+
+  table.listed.push({ partition: one.partition, ...begun, deletedAt: 5 });
+  for (const [key, row] of backup) rows.set(key, row);
+  clock.advance(MINUTE_MS);
+  await one.finish(await one.read(), begun, false);
+  expect(table.listed).toEqual([{ partition: 'p', ...begun, deletedAt: Math.floor(clock.nowMs / 1000) }]);
+  for (const [key, row] of backup) rows.set(key, row);
+  table.taken();
+  await one.begin(await one.read(), WAIT_SECONDS);
+  expect(table.taken()).toEqual(['update']);
+  expect(table.listed).toEqual([{ partition: 'p', ...begun }]);
+  expect(table.seen.most).toBe(1);
 });

@@ -252,19 +252,21 @@ it("DynamoDbRows refuses to change an attribute of the table's key", async () =>
   });
 });
 
+/** Reads the first page of an empty table with this primary key. */
+async function readWithKey(fields: string[], ...names: string[]): Promise<unknown> {
+  await stub?.stop();
+  const KeySchema = names.map((AttributeName) => ({ AttributeName }));
+  stub = await startStub(success({ Table: { KeySchema }, Items: [] }));
+  return openRows(stub.url, undefined, undefined, undefined, fields).pages(undefined).next();
+}
+
 it('DynamoDbRows refuses to change the keys of a key table, but reads other tables with such a key', async () => {
-  const read = async (fields: string[], ...names: string[]): Promise<unknown> => {
-    await stub?.stop();
-    const KeySchema = names.map((AttributeName) => ({ AttributeName }));
-    stub = await startStub(success({ Table: { KeySchema }, Items: [] }));
-    return openRows(stub.url, undefined, undefined, undefined, fields).pages(undefined).next();
-  };
-  expect(await errorOf(read(['r', 'KeyRecord'], 'Id', 'Created'))).toMatchObject({
+  expect(await errorOf(readWithKey(['r', 'KeyRecord'], 'Id', 'Created'))).toMatchObject({
     code: 'InvalidRequest',
     message: 'The table Orders is a key table: its rows hold keys, not records.',
   });
-  expect(await read(['r'], 'Id', 'Created')).toEqual({ done: false, value: [] });
-  expect(await read(['KeyRecord'], 'Id')).toEqual({ done: false, value: [] });
+  expect(await readWithKey(['r'], 'Id', 'Created')).toEqual({ done: false, value: [] });
+  expect(await readWithKey(['KeyRecord'], 'Id')).toEqual({ done: false, value: [] });
 });
 
 it('the size of DynamoDbRows is the number of items that DynamoDB counted', async () => {
