@@ -110,3 +110,36 @@ describe('fieldPathFaults', () => {
     expect(selectValues(locateValues(JSON.stringify(document)), paths, { allowMissing: false })).not.toEqual([]);
   });
 });
+
+/** Every slice with these bounds and steps. An empty bound is left out. */
+function slicesOf(bounds: readonly string[], steps: readonly number[]): string[] {
+  return bounds.flatMap((start) => bounds.flatMap((end) => steps.map((step) => `${start}:${end}:${step}`)));
+}
+
+/** The items that a selector selects from each array of up to eight items. */
+function itemsOf(selector: string): number[][] {
+  return Array.from({ length: 9 }, (_, length) => {
+    const text = JSON.stringify(Array.from({ length }, (_item, i) => i));
+    const selected = selectValues(locateValues(text), [`$[${selector}]`], { allowMissing: true });
+    return selected.map(({ start, end }) => Number(text.slice(start, end)));
+  });
+}
+
+it('a slice is reported to select nothing only if it selects nothing from any array', () => {
+  const slices = slicesOf(['', '-3', '-2', '-1', '0', '1', '2', '3'], [-2, -1, 0, 1, 2]);
+  const empty = slices.filter((slice) => itemsOf(slice).every((items) => items.length === 0));
+  expect(slices.filter((slice) => fieldPathFaults([`$[${slice}]`]).length > 0)).toEqual(empty);
+});
+
+it('a slice is reported to contain another selector only if it selects all of its items from any array', () => {
+  const slices = slicesOf(['', '-2', '-1', '0', '1', '2', '3'], [-1, 1, 2]);
+  const some = [...slices, '-2', '-1', '0', '1', '2', '3'].map((selector) => ({ selector, items: itemsOf(selector) }));
+  const wrong = some.flatMap((outer) =>
+    some.filter((inner) => {
+      const faults = fieldPathFaults([`$[${outer.selector}]`, `$[${inner.selector}].a`]);
+      const isReported = faults.includes('[1] selects only values inside those of [0]');
+      return isReported && !inner.items.every((items, i) => items.every((item) => outer.items[i]?.includes(item)));
+    }),
+  );
+  expect(wrong).toEqual([]);
+});
