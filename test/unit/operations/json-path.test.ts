@@ -151,6 +151,7 @@ describe('parseJsonPath', () => {
     ['with a minus sign without digits', '$[-]', 'is not a JSONPath: at character 4 it needs a digit'],
     ['with four parts in a slice', '$[1:2:3:4]', 'is not a JSONPath: at character 8 it needs , or ]'],
     ['without a closing quotation mark', "$['a]", "is not a JSONPath: at its end it needs the ' that ends the name"],
+    ['without a closing double quote', '$["a\']', 'is not a JSONPath: at its end it needs the " that ends the name'],
     [
       'with an unescaped line feed',
       '$["\n"]',

@@ -267,6 +267,8 @@ describe('KeyNaming', () => {
     [`the product is shaped like a region, ${AMBIGUOUS}`, { product: 'us-east-1' }],
     [`the service ${NOT_TEXT}`, { service: '' }],
     [`the product ${NOT_TEXT}`, { product: 'a\nb' }],
+    [`the product ${NOT_TEXT}`, { product: 'a\u007f' }],
+    [`the service ${NOT_TEXT}`, { service: '\u009fb' }],
     [`the service ${NOT_TEXT}`, { service: 'a\ud800' }],
     [TOO_LONG, { service: 's'.repeat(2048) }],
     ['the region suffix is not the name of an AWS region', { regionSuffix: 'west' }],

@@ -260,14 +260,18 @@ describe('VaultKms', () => {
     expect(await errorOf(wrapping)).toBe(reason);
   });
 
-  it.each([
-    ['with a success status but no data', 200, '{}'],
-    ['with a ciphertext of an unexpected form', 200, '{"data":{"ciphertext":"sealed"}}'],
-    ['with more than 64 KiB', 200, JSON.stringify({ data: { ciphertext: 'x'.repeat(70_000) } })],
-    ['with the status 204', 204, ''],
-  ])('throws KmsUnavailable for a response %s', async (_name, status, body) => {
+  it.for([
+    ['IncompleteAnswer', 'with a success status but no data', 200, '{}'],
+    ['IncompleteAnswer', 'whose data is null', 200, '{"data":null}'],
+    ['IncompleteAnswer', 'with a ciphertext of an unexpected form', 200, '{"data":{"ciphertext":"sealed"}}'],
+    ['AnswerTooLong', 'with more than 64 KiB', 200, JSON.stringify({ data: { ciphertext: 'x'.repeat(70_000) } })],
+    ['IncompleteAnswer', 'with the status 204', 204, ''],
+  ] as const)('throws KmsUnavailable (%s) for a response %s', async ([name, , status, body]) => {
     const odd = await startStub({ status, body });
-    expect(await errorOf(wrapped(open({ addresses: [odd.url] })))).toMatchObject({ code: 'KmsUnavailable' });
+    expect(await errorOf(wrapped(open({ addresses: [odd.url] })))).toMatchObject({
+      code: 'KmsUnavailable',
+      message: expect.stringContaining(`(${name})`) as string,
+    });
     await odd.stop();
   });
 
