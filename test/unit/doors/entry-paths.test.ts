@@ -127,6 +127,7 @@ describe('an event that spells @ differently in its path and in the path of its 
       '/v/v1/partitions/a@b@c/encrypt',
       'v',
     ],
+    ['has the stage only in its path', '/live/v1/partitions/a%40b@c/encrypt', '/v1/partitions/a@b@c/encrypt', 'live'],
   ] as const)('is served if it %s', async ([, path, pathInContext, stage]) => {
     const event = format1('rest-encrypt-iam');
     event.path = path;
@@ -291,6 +292,14 @@ describe('a catch-all route', () => {
     const isLiteral = route.endsWith('/encrypt');
     expect((await handler(event, lambdaContext())).statusCode).toBe(isLiteral ? 200 : 404);
   });
+});
+
+it('a REST API whose events name no domain has its stage as the base path', async () => {
+  const event = format1('rest-encrypt-iam');
+  Object.assign(event.requestContext, { domainName: undefined });
+  expect(await outcomeOf(event)).toBe(SERVED);
+  event.requestContext['path'] = '/other/v1/partitions/tenant-1/encrypt';
+  expect(await outcomeOf(event)).toBe('400');
 });
 
 describe('a private REST API', () => {

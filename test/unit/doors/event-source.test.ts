@@ -193,6 +193,10 @@ describe('a function that checks where an event comes from', () => {
     );
   });
 
+  it('rejects a REST API request whose requestContext.path is not text', async () => {
+    expect(await isRequestOf({ ...restApi, requestContext: { ...restApi.requestContext, path: 7 } })).toBe(false);
+  });
+
   it.for([['http'], ['domainName'], ['http', {}], ['apiId', { toString: 1 }], ['stage', { toString: 1 }]] as const)(
     'rejects a request without a valid requestContext.%s',
     async ([name, value]) => {
