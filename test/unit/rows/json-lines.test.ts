@@ -152,6 +152,18 @@ describe('JsonLinesRows', () => {
     expect(await readdir(folder)).toEqual(['in']);
   });
 
+  it('writes each line once, even if its position is asked for after each page', async () => {
+    await writeFile(join(folder, 'in'), '{"r":"old"}\n'.repeat(5000));
+    const rows = openRows(['r']);
+    const lines: unknown[] = [];
+    for await (const page of rows.pages(undefined)) {
+      for (const row of page) await rows.replace(row, new Map([['r', { kind: 'text', text: 'new' }]]));
+      for (let i = 0; i < 2; i += 1) lines.push((await rows.position())['line']);
+    }
+    expect(lines).toEqual([1024, 1024, 2048, 2048, 3072, 3072, 4096, 4096, 5000, 5000]);
+    expect(await readFile(join(folder, 'out'), 'utf8')).toBe('{"r":"new"}\n'.repeat(5000));
+  });
+
   it('drops the output that an earlier run wrote after its last saved position', async () => {
     await writeFile(join(folder, 'in'), '{"r":"old"}\n'.repeat(5000));
     const saved = await work(undefined, { pages: 1, isSaved: true });
@@ -179,6 +191,12 @@ describe('JsonLinesRows', () => {
     await again.next();
     await utimes(join(folder, 'in'), 1, 1);
     await expect(rest(again)).rejects.toMatchObject(changed);
+    // The file has the same time of its last change now, but another size.
+    const longer = openRows(['r']).pages(undefined);
+    await longer.next();
+    await appendFile(join(folder, 'in'), '\n');
+    await utimes(join(folder, 'in'), 1, 1);
+    await expect(rest(longer)).rejects.toMatchObject(changed);
   });
 
   it('removes the partial output of an earlier run once a later position is saved', async () => {
