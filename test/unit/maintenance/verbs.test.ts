@@ -3,6 +3,7 @@ import { Session } from '../../../src/envelope/session.ts';
 import { encodeCompactRecord, encodeDataRowRecord, MemoryMetastore, type SessionFactory } from '../../../src/index.ts';
 import type { ReadCell, Row } from '../../../src/maintenance/reencryption/rows.ts';
 import { keysOf, VERBS, Verbs, type Verb, type VerbOptions } from '../../../src/maintenance/reencryption/verbs.ts';
+import { documentOf, sealedFieldsOf } from '../../../src/maintenance/reencryption/sealed-fields.ts';
 import { KeyNaming } from '../../../src/records/ids.ts';
 import { codeOf, DAY_MS, errorOf, HandClock, memoryService } from '../../support/fakes.ts';
 
@@ -231,6 +232,12 @@ function twoServices() {
   return { clock, first, later, change };
 }
 
+/** The ciphertexts of the sealed fields of a document. */
+function dataOf(cell: ReadCell): Buffer[] {
+  const text = cell.kind === 'bytes' ? Buffer.from(cell.bytes).toString() : (cell as { readonly text: string }).text;
+  return sealedFieldsOf(documentOf(text)).map(({ record }) => Buffer.from(record.data));
+}
+
 describe('a document with sealed fields', () => {
   const TEXT = '{ "a": "x", "n": 12345678901234567890, "b": [1.50] }';
 
@@ -253,6 +260,11 @@ describe('a document with sealed fields', () => {
     const [fresh] = moved.keys;
     expect(fresh?.created).toBeGreaterThan(old?.created ?? Infinity);
     expect(moved.keys).toEqual([fresh, fresh]);
+    // Only `reseal` encrypts the values again.
+    const isSame = dataOf(after).map((data, i) => data.equals(dataOf(before)[i] ?? Buffer.alloc(0)));
+    expect(isSame).toEqual(verb === 'rewrap' ? [true, true] : [false, false]);
+    // A field is moved to the latest key even if the run began before the field was sealed.
+    expect((await change(service, verb, before, context, 0)).keys).toEqual([fresh, fresh]);
     expect(await change(service, 'open', after, context)).toEqual({ cells: new Map([['r', toCell(TEXT)]]), keys: [] });
     // The document is not changed again, whether the verb or `seal` reads it.
     clock.advance(1000);
@@ -276,6 +288,12 @@ describe('a whole cell that is sealed with a context', () => {
     const cell = sealed.cells.get('r') as ReadCell;
     const opened = { cells: new Map([['r', { kind, text: '{"a":1}' }]]), keys: [] };
     expect(await applyTo('open', cell, { context })).toEqual(opened);
+    // The record is not sealed a second time.
+    expect(await applyTo('seal', cell, { context })).toEqual({ cells: new Map(), keys: sealed.keys });
+    const resealed = (await applyTo('reseal', cell, { context })).cells.get('r') as ReadCell;
+    expect(resealed).not.toEqual(cell);
+    expect(await applyTo('open', resealed, { context })).toEqual(opened);
+    expect(await codeOf(applyTo('open', resealed))).toBe('ContextRequired');
     expect(await codeOf(applyTo('open', cell, { context: { id: '2' } }))).toBe('RecordUnreadable');
     expect(await codeOf(applyTo('open', cell))).toBe('ContextRequired');
   });

@@ -317,7 +317,7 @@ it('DynamoDbRows reads a partition and a context that are numbers, and no partit
   const Items = [
     { id: { S: '1' }, p: { N: '42' }, c: { N: '7' } },
     { id: { S: '2' }, p: { BOOL: true }, c: { NULL: true } },
-    { id: { S: '3' } },
+    { id: { S: '3' }, r: { NULL: true } },
   ];
   stub = await startStub(success({ Table: { KeySchema: [{ AttributeName: 'id' }] } }), success({ Items }));
   const table = { tableName: 'Orders', region: 'us-west-2', endpoint: stub.url };
