@@ -78,7 +78,6 @@ export class Pkcs11Client implements Region {
   async #askedPin(action: KmsAction, signal: AbortSignal): Promise<string> {
     const asked = Promise.resolve().then(() => this.#pin());
     const pin: unknown = await orAborted(asked, signal).catch((error: unknown) => {
-      signal.throwIfAborted();
       throw this.#fault(action, { faultClass: mayPass(error) ? 'unavailable' : 'misconfigured', errorName: NO_PIN });
     });
     if (typeof pin === 'string' && pin !== '') return pin;

@@ -129,7 +129,6 @@ export class VaultToken {
    */
   async #asked<T>(action: KmsAction, finding: Promise<T>, signal: AbortSignal): Promise<T> {
     return orAborted(finding, signal).catch((error: unknown) => {
-      signal.throwIfAborted();
       throw new RegionFault(this.#region, action, mayPass(error) ? 'unavailable' : 'misconfigured', 'NoCredentials');
     });
   }
