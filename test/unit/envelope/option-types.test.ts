@@ -160,7 +160,7 @@ describe('a session', () => {
   it.for<[string, unknown]>([
     ['NaN', NaN],
     ['a negative time', -1],
-    ['a time after the last Date', 9e15],
+    ['a time after the last Date', 8.64e15 + 1],
     ['a string', '5'],
     ['a promise', Promise.resolve(5)],
   ])('throws a TypeError from encrypt if the clock returns %s', async ([, ms]) => {
@@ -351,6 +351,16 @@ describe('a session', () => {
     for (const row of world.metastore.ofKind('IK')) world.metastore.change({ ...row, created: 1e11 as never }, {});
     Object.assign(world.metastore, { loadRecent: async () => rows });
     expect(await errorOf(world.process().session('p').encrypt(Buffer.from('x')))).toEqual(error);
+  });
+
+  it('accepts a wrap without a basis for the proof of its row', async () => {
+    const world = new FakeDependencies();
+    const wrap = world.kms.wrap.bind(world.kms);
+    Object.assign(world.kms, {
+      wrap: async (...given: Parameters<typeof wrap>) => ({ wrapped: await wrap(...given) }),
+    });
+    const record = await world.process().session('p').encrypt(Buffer.from('x'));
+    expect(String(await world.process().session('p').decrypt(record))).toBe('x');
   });
 
   it("stores a copy of the wrap, because kms.wrap may return the key's own buffer, which is zeroed afterwards", async () => {
