@@ -632,6 +632,8 @@ describe('telemetry with hidden characters', () => {
     for (const character of HIDDEN) expect(message).not.toContain(character);
     expect(message).toContain(String.raw`\u001bb\u007fb`);
     expect(message).toContain(String.raw`\udb40\udc01b\u034fb\u3164b\ufe0f日本 é`);
+    const half = { id: '_IK_a\ud800_svc_prod', created: 60 } as never;
+    expect(keyRowUnreadable(half, 'KeyRecord is missing').message).toContain(String.raw`_IK_a\ud800_svc_prod`);
   });
 });
 
