@@ -21,7 +21,8 @@ import type { ClientAnswer, ClientCall, Transport } from './transport.ts';
 /** How a client reaches the HTTP API. It needs `credentials` for an IAM authorizer, or `authorization` for a token. */
 export interface HttpTransportOptions {
   /**
-   * The API's URL, such as `https://abc123.execute-api.us-west-2.amazonaws.com`, with the stage's path if it has one.
+   * The URL of the API, such as `https://abc123.execute-api.us-west-2.amazonaws.com`, with the stage's path if it has
+   * one, or a function URL.
    */
   readonly endpoint: string;
   /** The AWS region to sign requests for. If absent, it is read from the endpoint's host name. */
@@ -53,7 +54,7 @@ const OPTIONS: Types<HttpTransportOptions> = {
   authorization: optional(FUNCTION),
 };
 
-/** Calls Keyfold's HTTP API through API Gateway. */
+/** Calls Keyfold's HTTP API through API Gateway or a function URL. */
 export class HttpTransport implements Transport {
   readonly #endpoint: string;
   readonly #exchange = new HttpExchange();
@@ -149,7 +150,8 @@ function signatureFaultIn(headers: HttpAnswer['headers'], text: string): Signatu
  */
 function answerOf(reply: HttpAnswer, clockOffsetMs = 0): ClientAnswer {
   const { status, headers, text } = reply;
-  const requestId = headers.get('apigw-requestid');
+  // HTTP APIs send the first header, REST APIs and function URLs the second.
+  const requestId = headers.get('apigw-requestid') ?? headers.get('x-amzn-requestid');
   const value = parse(text);
   if (status !== 200) throw failureOf(reply, value, requestId, clockOffsetMs);
   if (value === undefined) {

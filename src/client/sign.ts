@@ -33,13 +33,14 @@ const MAX_SKEW_MS = 240_000;
 const isSkew = (differenceMs: number): boolean => Math.abs(differenceMs) >= MAX_SKEW_MS;
 
 /**
- * Makes a signer for requests to API Gateway with AWS Signature Version 4. AWS accepts a signature for five minutes, so
- * the client signs each attempt anew.
+ * Makes a signer for requests to API Gateway or a function URL with AWS Signature Version 4. AWS accepts a signature
+ * for five minutes, so the client signs each attempt anew.
  * @param region if undefined, it is read from the host name
  * @throws TypeError if the region is neither given nor part of the host name
  */
 export function requestSigner(hostname: string, region: string | undefined, credentials: Credentials): RequestSigner {
-  const signedFor = region ?? regionOfHost(hostname);
+  const functionUrl = FUNCTION_URL.exec(hostname);
+  const signedFor = region ?? functionUrl?.[1] ?? regionOfHost(hostname);
   if (signedFor === undefined)
     throw new TypeError('http.region is required, because the host name of http.endpoint does not contain a region.');
   let clockOffsetMs = 0;
@@ -47,7 +48,7 @@ export function requestSigner(hostname: string, region: string | undefined, cred
   const limited = withTimeLimit(credentials);
   const cache = typeof limited === 'function' ? new CachedCredentials(limited, now) : undefined;
   const signer = new SignatureV4({
-    service: 'execute-api',
+    service: functionUrl === null ? 'execute-api' : 'lambda',
     region: signedFor,
     credentials: cache === undefined ? credentials : () => cache.get(),
     sha256: Sha256,
@@ -76,6 +77,9 @@ export function requestSigner(hostname: string, region: string | undefined, cred
     },
   };
 }
+
+/** The host name of a function URL. The pattern captures its region. */
+const FUNCTION_URL = /\.lambda-url\.([a-z0-9-]+)\.on\.aws$/;
 
 /** Reads the region from an API Gateway host name. Returns undefined for a custom domain name. */
 function regionOfHost(hostname: string): string | undefined {

@@ -79,6 +79,13 @@ it.for([
   });
 });
 
+it.for([
+  ['an HTTP API', { 'apigw-requestid': 'g1', 'x-amzn-requestid': 'other' }],
+  ['a REST API or a function URL', { 'x-amzn-requestid': 'g1' }],
+] as const)('an error has the request ID in a response of %s', async ([, headers]) => {
+  expect(await thrownFor('HTTP', { status: 403, headers, body: '{}' })).toMatchObject({ requestId: 'g1' });
+});
+
 /** The errors that the SDK documents for Lambda's Invoke. Their statuses are in the SDK's schemas. */
 const INVOKE_ERRORS: Readonly<Partial<Record<TransportErrorCode, readonly string[]>>> = {
   Unavailable: [

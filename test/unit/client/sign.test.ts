@@ -237,7 +237,18 @@ it.for([
   expect(headers['authorization']).toContain(`/${region}/execute-api/aws4_request`);
 });
 
+it.for([undefined, 'eu-west-1'])(
+  'the client signs requests to a function URL for Lambda (region option: %s)',
+  async (region) => {
+    const host = 'abc123.lambda-url.eu-west-1.on.aws';
+    const signer = requestSigner(host, region, IDENTITY);
+    const headers = await signer.sign(new URL(`https://${host}/v1/partitions/p/encrypt`), {}, '{}');
+    expect(headers['authorization']).toContain('/eu-west-1/lambda/aws4_request');
+  },
+);
+
 it.for([
+  'abc123.lambda-url.us-west-2.on.aws.example',
   'abc123.execute-api.us-west-2.amazonaws.com.example',
   'abc123.execute-api.us-west-2.amazonaws.com.cn',
   'abc123.execute-api.cn-north-1.amazonaws.com',
