@@ -599,7 +599,7 @@ describe('KMS emulator: JSON protocol', () => {
 });
 
 describe('KMS emulator: data file', () => {
-  it.for(['', '{', '[]', '{"keys":5}'])('names a data file that does not hold keys, such as %j', async (content) => {
+  it.for(['', '{', '[]', '{"keys":5}'])('does not start if its data file holds %j instead of keys', async (content) => {
     const folder = await mkdtemp(join(tmpdir(), 'keyfold-kms-'));
     const dataFile = join(folder, 'kms.json');
     await writeFile(dataFile, content);

@@ -56,7 +56,7 @@ it.for(Object.entries(ENTRIES))(
 );
 
 it.for([WEST, EAST] as const)(
-  'the app in %s uses the certificates, keys, authorizers and networks of that region',
+  'the app in %s uses only the certificates, keys, authorizers and networks of that region',
   async (region) => {
     const keys = Object.fromEntries([WEST, EAST].map((each) => [each, `arn:aws:kms:${each}:${ACCOUNT}:key/1`]));
     const used = new Set<string>();
@@ -80,7 +80,7 @@ it.for([WEST, EAST] as const)(
 );
 
 it.for(Object.entries(ENTRIES))(
-  'the entry point %s names no stack, function or role of another prefix',
+  'an app with the entry point %s and the prefix trial names no stack, function or role with the default prefix',
   async ([, entry]) => {
     const deployment = await read({ ...entry, prefix: 'trial', queue: { kind: 'standard' } });
     const values = appValues(deployment, WEST);

@@ -147,7 +147,7 @@ describe('SymmetricKey', () => {
     expect(() => new SymmetricKey(stackOf(), 'Key', { ...KEY, ...options } as never)).toThrow(new TypeError(message));
   });
 
-  it('names its options in the error for an unknown option', () => {
+  it('lists the valid options in the error for an unknown option', () => {
     const error = 'props has no option alias. Its options are classification, administrators, name, policyRegions, ';
     expect(() => new SymmetricKey(stackOf(), 'Key', { ...KEY, alias: 'secret' } as never)).toThrow(error);
   });
@@ -263,7 +263,7 @@ describe('KeyTable', () => {
     expect(() => new KeyTable(stackOf(), 'Table', undefined as never)).toThrow(error);
   });
 
-  it('has up to three replicas, the default name, and no writers other than the roles of its stack', () => {
+  it('may have three replicas, has the default name EncryptionKey, and lets only roles of its stack write', () => {
     const stack = stackOf();
     const table = new KeyTable(stack, 'Table', { ...TABLE, replicaRegions: ['us-east-1', 'eu-west-1', 'eu-west-2'] });
     const roles = ['arn:', { Ref: 'AWS::Partition' }, ':iam::', { Ref: 'AWS::AccountId' }, ':role/keyfold-Roles-*'];

@@ -110,7 +110,7 @@ describe('a container with KMS and DynamoDB', () => {
     expect(await codeOf(keyfold.session('p').decrypt(record))).toBe('KeyRowUnreadable');
   });
 
-  it("gives an operator's sessions the policy of the settings", async () => {
+  it('opens sessions for an operator with the crypto policy from the settings', async () => {
     set({ KEYFOLD_DATA_ROW_KEY_MAX_MESSAGES: '2' });
     const session = (await operatorAdapters.openSessions(readConfig(process.env))).session('p');
     const [one, other] = [await session.encrypt(Buffer.from('x')), await session.encrypt(Buffer.from('y'))];

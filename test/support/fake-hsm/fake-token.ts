@@ -16,7 +16,7 @@ export interface TokenState {
   readonly tokens: readonly string[];
   readonly pin: string;
   readonly mechanisms: readonly number[];
-  /** The flags of a mechanism, if they are not those of a mechanism that Keyfold can use. */
+  /** The flags of each mechanism. A mechanism without an entry has all flags that Keyfold needs. */
   readonly flags?: Readonly<Record<number, number>>;
   readonly keys: readonly { readonly label: string; readonly extractable?: boolean; readonly bits?: number }[];
   readonly faults?: Readonly<Record<string, string | number>>;

@@ -34,7 +34,7 @@ it('a deadline that has passed causes an error that says so and is retryable', (
   expect(deadlineExceeded()).toMatchObject({ code: 'DeadlineExceeded', message, retryable: true });
 });
 
-it('checkDeadline refuses anything but a time and a signal', () => {
+it('checkDeadline refuses an object without a valid time or without a signal', () => {
   const { signal } = new AbortController();
   for (const atMs of [0, 1.5, Infinity]) expect(() => checkDeadline({ atMs, signal })).not.toThrow();
   for (const wrong of [{}, { atMs: 1 }, { signal }, { atMs: NaN, signal }, { atMs: '1', signal }]) {

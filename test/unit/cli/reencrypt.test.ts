@@ -761,7 +761,7 @@ it('a report that cannot be written stops the run before it changes a row', asyn
   expect(await readdir(folder)).toEqual(['quarantine', 'rows']);
 });
 
-it("a source in another region does not get the key table's endpoint of AWS", () => {
+it('a source table in another region is not read at the AWS endpoint that is set for the key table', () => {
   const metastore = { region: WEST, endpoint: `https://vpce-1.dynamodb.${WEST}.vpce.amazonaws.com` };
   const tableIn = (sourceRegion: string | undefined): unknown =>
     tableOf('dynamodb:T', { field: ['r'], ...(sourceRegion && { sourceRegion }) }, { metastore }, {});

@@ -228,7 +228,7 @@ describe('keyfold maintain', () => {
     ]);
   });
 
-  it('dates the System Key that it makes at the minimum date of the settings, if that date is ahead', async () => {
+  it('gives a new System Key the minimum date from the settings if that date is in the future', async () => {
     const minimum = Math.ceil(Date.now() / 1000) + 300;
     const settings = { KEYFOLD_MIN_SEALING_CREATED: new Date(minimum * 1000).toISOString() };
     const { stdout } = await world.operator.keyfold(['maintain', '--json'], { ...world.settings, ...settings });

@@ -59,7 +59,7 @@ describe('readQueueConfig', () => {
     expect(faultsOf({ KEYFOLD_FIELDS: '["$.a"]' })).toEqual([]);
   });
 
-  it('reads the settings of Vault if it gets the reader of these settings', async () => {
+  it('reads the settings of Vault if the caller passes the reader of these settings', async () => {
     const { KEYFOLD_KMS_KEYS: _, ...others } = minimal;
     const environment = {
       ...others,

@@ -44,7 +44,7 @@ it('a response that makes progress after a freeze arrives completely', async () 
   expect(request.socket?.destroyed).toBe(true);
 });
 
-it('a response has no more time if the process is frozen again while it waits', async () => {
+it('a second freeze does not extend the time that the guard allows for a response', async () => {
   const failed = once(request, 'error');
   vi.advanceTimersByTime(TICK_MS * (TICKS - 1));
   detected.mockReturnValueOnce(true);
@@ -57,7 +57,7 @@ it('a response has no more time if the process is frozen again while it waits', 
 it.for([
   ['the guard notices at once', TICK_MS],
   ['the guard notices only when the connection becomes idle', 0],
-] as const)('a request that waits for a connection gets none from before a freeze that %s', async ([, ms]) => {
+] as const)('a request that waits for a connection gets a new one after a freeze that %s', async ([, ms]) => {
   detected.mockReset().mockReturnValue(false);
   agent.maxSockets = 1;
   const second = get({ port: (server.address() as AddressInfo).port, agent });
@@ -74,7 +74,7 @@ it.for([
   await once(incoming.resume(), 'end');
 });
 
-it('an idle connection is closed after a freeze, and is kept without one', async () => {
+it('an idle connection is closed after a freeze, and is kept if there was no freeze', async () => {
   detected.mockReset().mockReturnValue(false);
   request.on('response', (incoming) => incoming.resume());
   response.end();
@@ -86,7 +86,7 @@ it('an idle connection is closed after a freeze, and is kept without one', async
   expect(request.socket?.destroyed).toBe(true);
 });
 
-it('a request is not ended after a freeze if the guard has no limit for its response', async () => {
+it('a guard without a time limit for responses does not end a request after a freeze', async () => {
   request.on('error', () => {}).destroy();
   const asked = once(server, 'request') as Promise<[IncomingMessage, ServerResponse]>;
   const unlimited = guardAgainstFreezes(new Agent({ keepAlive: true }));

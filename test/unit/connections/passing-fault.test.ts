@@ -14,7 +14,7 @@ it.for([
 });
 
 it.for([undefined, null, 'EMFILE', { name: 'ThrottlingException' }])(
-  'mayPass expects nothing from another attempt if %j was thrown, which is not an error',
+  'mayPass is false for a thrown value that is not an Error: %j',
   (thrown) => {
     expect(mayPass(thrown)).toBe(false);
   },
@@ -27,7 +27,7 @@ it.for([
   'UND_ERR_SOCKET',
   'EMFILE',
   'ENFILE',
-])('mayPass expects that the fault with the code %s passes, if it is one of the first ten causes', (code) => {
+])('mayPass is true if an error, or one of its first ten causes, has the code %s', (code) => {
   const causedBy = (causes: number): Error => {
     let error = Object.assign(new Error('failed'), { code });
     for (let i = 0; i < causes; i += 1) error = Object.assign(new Error('failed', { cause: error }), { code: 'x' });

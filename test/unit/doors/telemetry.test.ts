@@ -506,13 +506,16 @@ describe('the log line of a failure', () => {
   it.for([
     ['Internal', 'TypeError at f (file.ts:1:1)'],
     ['KmsUnavailable', 'CANARY'],
-  ] as const)('has the text of a cause only outside internal errors (%s)', ([code, reason]) => {
-    const inner = new TypeError('CANARY');
-    inner.stack = 'TypeError: CANARY\n    at f (file.ts:1:1)';
-    const cause = new KeyfoldError(code, 'outer', { cause: inner });
-    telemetry.requestFailed(new KeyfoldError('NotReady', 'why', { cause }));
-    expect(logged()).toMatchObject([{ reasons: ['outer', reason] }]);
-  });
+  ] as const)(
+    "has the message of an error's cause, unless the code of the error is Internal (code: %s)",
+    ([code, reason]) => {
+      const inner = new TypeError('CANARY');
+      inner.stack = 'TypeError: CANARY\n    at f (file.ts:1:1)';
+      const cause = new KeyfoldError(code, 'outer', { cause: inner });
+      telemetry.requestFailed(new KeyfoldError('NotReady', 'why', { cause }));
+      expect(logged()).toMatchObject([{ reasons: ['outer', reason] }]);
+    },
+  );
 
   it('is separate for messages with different outcomes', () => {
     const error = new KeyfoldError('Internal', 'why');

@@ -260,7 +260,7 @@ describe('a key dated in the future', () => {
   });
 });
 
-it('a key has the gravest of the reasons why it must not seal', () => {
+it('if a key must not seal for several reasons, the most serious reason is reported', () => {
   const created = (nowSeconds() - 2 * 86_400) as EpochSeconds;
   const standing = standingOf({ id: 'x' as KeyId, created, encryptedKey: Buffer.alloc(0), revoked: false }, 0);
   const why = (changes: Partial<CryptoPolicy>): string | undefined =>
@@ -426,7 +426,7 @@ describe('a session whose clock has stepped back', () => {
     expect(world.log.take()).toEqual(['Get IK', 'Get SK', 'Unwrap']);
   });
 
-  it('does not keep a plaintext key that it makes or loads after the step beyond its maximum age', async () => {
+  it('drops a plaintext key at its maximum age, even if it made or loaded the key after the step', async () => {
     const service = world.process();
     await createdBy(service);
     world.clock.advance(-5 * MINUTE_MS);

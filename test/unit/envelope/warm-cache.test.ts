@@ -169,23 +169,26 @@ describe('a request that waits for a key', () => {
     ['Get IK', 'p'],
     ['Get SK', 'q'],
     ['Unwrap', 'q'],
-  ] as const)('does not abort the call %s if a decrypt in partition %s also waits', async ([call, partition]) => {
-    const maker = world.process();
-    const own = await maker.session('p').encrypt(PAYLOAD);
-    const other = await maker.session(partition).encrypt(PAYLOAD);
-    const service = world.process();
-    const { release, signals } = hold(call);
-    world.kms.interfere = world.metastore.interfere;
-    const hasty = service.session('p').decrypt(own, { deadlineAtMs: world.clock.nowMs + 20 });
-    const patient = service.session(partition).decrypt(other);
-    expect(await codeOf(hasty)).toBe('DeadlineExceeded');
-    expect(signals.map(({ aborted }) => aborted)).toEqual([false]);
-    release();
-    expect(await patient).toEqual(PAYLOAD);
-  });
+  ] as const)(
+    'does not abort the call %s at its own deadline if a decrypt in partition %s also waits',
+    async ([call, partition]) => {
+      const maker = world.process();
+      const own = await maker.session('p').encrypt(PAYLOAD);
+      const other = await maker.session(partition).encrypt(PAYLOAD);
+      const service = world.process();
+      const { release, signals } = hold(call);
+      world.kms.interfere = world.metastore.interfere;
+      const hasty = service.session('p').decrypt(own, { deadlineAtMs: world.clock.nowMs + 20 });
+      const patient = service.session(partition).decrypt(other);
+      expect(await codeOf(hasty)).toBe('DeadlineExceeded');
+      expect(signals.map(({ aborted }) => aborted)).toEqual([false]);
+      release();
+      expect(await patient).toEqual(PAYLOAD);
+    },
+  );
 
   it.for(['Query SK', 'Unwrap', 'Wrap', 'Put SK'])(
-    'does not abort the call %s if an encrypt in another partition also waits',
+    'does not abort the call %s at its own deadline if an encrypt in another partition also waits',
     async (call) => {
       if (call === 'Unwrap') await world.process().session('other').encrypt(PAYLOAD);
       const service = world.process();
@@ -591,7 +594,7 @@ describe('a warm process during a metastore outage', () => {
     expect(await both).toMatchObject([{ status: 'fulfilled' }, { status: 'fulfilled', value: PAYLOAD }]);
   });
 
-  it('waits one second if only the search for older keys stalls', async () => {
+  it('encrypts under its cached key after one second if only the search for older keys hangs', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     world.clock.advance(60 * MINUTE_MS);
     const [row] = world.metastore.ofKind('IK') as [EnvelopeKeyRecord];

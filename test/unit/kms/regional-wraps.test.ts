@@ -42,7 +42,7 @@ describe('the wraps of one region', () => {
     });
   });
 
-  it('are no more than four for a region', async () => {
+  it('are tried only up to the fourth wrap', async () => {
     const refused = Array(5).fill('corrupt');
     expect(await opening(Array(5).fill(KEY), refused)).toEqual({ keyIds: Array(4).fill(KEY), fault: 'Fault4' });
     expect(await opening([], [])).toEqual({ keyIds: [], fault: 'NoWrap' });

@@ -40,7 +40,7 @@ function kms(options: Partial<AwsKmsOptions> = {}): AwsKms {
     keys: aliases,
     preferredRegion: WEST,
     endpoint: emulator.endpoint,
-    // Long enough for a machine that does other work.
+    // Long enough for a busy machine.
     timeouts: { requestTimeoutMs: 10_000 },
     failover: { maxRounds: 1, baseDelayMs: 1 },
     ...options,
@@ -201,7 +201,7 @@ describe('AwsKms.renew', () => {
     const { regions, renewed } = await renew(wrapped, kms({ events: { attempted } }));
     expect(regions[1]).toMatchObject({ region: EAST, opens: false, renewed: false });
     expect(regions[1]?.fault).toContain(`Decrypt in ${EAST}: misconfigured (AccessDeniedException)`);
-    // The attempt to wrap the key failed when the region unwrapped the new wrap, so that is the action of the attempt.
+    // The region could not unwrap its own new wrap, so the event of the attempt to wrap names Decrypt as the action.
     expect(attempts.at(-1)).toBe(`Decrypt ${EAST} Decrypt AccessDeniedException`);
     expect(renewed).toBeUndefined();
   });

@@ -263,7 +263,7 @@ describe('AwsKms.wrap with minimumWrappedRegions above 1', () => {
     expect((error as Error).message).toMatch(/^2 KMS regions wrapped a new key, and 3 must: /);
   });
 
-  it('names a region that hangs if its wrap is missing', async () => {
+  it('names in its error a region that did not answer in time', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     onEncrypt = (region, signal) => (region === EU ? hanging(signal) : undefined);
     const deadline = { ...noDeadline(), atMs: clock.now() + 1000 };

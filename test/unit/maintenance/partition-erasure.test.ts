@@ -60,7 +60,7 @@ it('an erasure does not trust a System Key whose proof does not hold, and zeroes
   expect([...(await erasure.read()).systemKeys.values()]).toEqual(['the proof of its row does not hold']);
 });
 
-it('an erasure reads a table with a System Key that cannot be parsed', async () => {
+it('an erasure can read a table in which the row of a System Key cannot be parsed', async () => {
   put({ id: '_SK_svc_prod', created: 60, unreadable: 'it cannot be parsed' });
   const { systemKeys, ids } = await erasure.read();
   expect([systemKeys.size, ids.length]).toEqual([1, 1]);
@@ -307,7 +307,7 @@ function replicas(rows: Record<string, Map<string, EnvelopeKeyRecord>>) {
   return { tables, log, taken, seen, listed };
 }
 
-it('an erasure works in the region of each ID, and makes one write at a time', async () => {
+it('an erasure reads and writes the rows of each ID in the region of that ID, with one write at a time', async () => {
   const { metastore, kms, clock } = new FakeDependencies();
   const sealIn = (regionSuffix: string | undefined, partition: string) =>
     new SessionFactory({ ...NAMES, regionSuffix, metastore, kms, now: clock.now })
@@ -317,7 +317,7 @@ it('an erasure works in the region of each ID, and makes one write at a time', a
   clock.advance(MINUTE_MS);
   for (const partition of ['p', 'p_svc_prod', 'q']) await sealIn(undefined, partition);
   await sealIn('eu-west-1', 'p');
-  // The scan in the own region does not find the rows that another region has just written.
+  // The scan of the table in us-west-2 does not find the rows that another region has just written.
   const own = new Map([...metastore.rows].filter(([, { id }]) => id !== '_IK_p_svc_prod_eu-west-1'));
   const table = replicas({
     'us-west-2': own,
@@ -431,7 +431,7 @@ it('an erasure keeps the old tombstone if no System Key can prove a new one', as
   expect(keyRows()).toHaveLength(2);
 });
 
-it('an erasure also buries IDs that have no rows yet, and rows of regions that have no replica', async () => {
+it('an erasure also writes tombstones for IDs without rows, and for IDs of regions that have no replica', async () => {
   const { metastore, kms, clock } = new FakeDependencies();
   const sealIn = (regionSuffix: string | undefined, partition: string) =>
     new SessionFactory({ ...NAMES, regionSuffix, metastore, kms, now: clock.now })
@@ -468,7 +468,7 @@ it('an erasure also buries IDs that have no rows yet, and rows of regions that h
   expect(state.ids.map(({ id, region }) => `${region} store ${id}`).toSorted()).toEqual(places.toSorted());
   table.taken();
   const begun = await erased.begin(state, WAIT_SECONDS);
-  // No System Key that opens can prove a mark of the two rows, so they stay as they are.
+  // No System Key that Keyfold can open could prove marks on the two rows, so the erasure does not mark them.
   const stores = places.map((place) => `${place} ${TOMBSTONE_CREATED}`);
   expect(table.taken().toSorted()).toEqual(['add', ...stores].toSorted());
   expect(await erased.replicas(await erased.read())).toEqual([

@@ -289,7 +289,7 @@ async function unsaved(stepsMs: readonly number[], runMs?: number): Promise<unkn
   return { position, positions, pages };
 }
 
-it('a run without checkpoints asks for its position only when its time is over', async () => {
+it('a run without checkpoints asks the source for its position only when the time of the run is over', async () => {
   expect(await unsaved([3000, 3000, 3000])).toEqual({ position: undefined, positions: 0, pages: 3 });
   expect(await unsaved([3000, 3000, 3000], 6000)).toEqual({ position: { at: 1 }, positions: 1, pages: 2 });
   expect(await unsaved([3000, 3000, 3000], 6001)).toEqual({ position: { at: 1 }, positions: 1, pages: 3 });

@@ -272,7 +272,7 @@ describe('a document with sealed fields', () => {
       expect(await change(service, again, after, context, 0)).toEqual({ cells: new Map(), keys: [fresh, fresh] });
   });
 
-  it('is opened with its context only', async () => {
+  it('opens only with the context under which it was sealed', async () => {
     const { first, change } = twoServices();
     const { cells } = await change(first, 'seal', { kind: 'text', text: TEXT }, { id: '1' });
     const sealed = cells.get('r') as ReadCell;

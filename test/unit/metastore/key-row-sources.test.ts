@@ -98,16 +98,16 @@ const PARENT = { id: '_SK_svc_prod', created: KEY.created } as never;
 
 it.for<[string, object, object, string | undefined]>([
   ['the same row', KEY, KEY, undefined],
-  ['a row with a proof, if the source has none', { ...KEY, proof: undefined }, KEY, undefined],
-  ['a revoked row, if the source has not revoked it', KEY, { ...KEY, revoked: true }, undefined],
-  ['a marked row, if the source has not marked it', KEY, { ...KEY, erased: MARK }, undefined],
+  ['a proof that the source lacks', { ...KEY, proof: undefined }, KEY, undefined],
+  ['a revocation that the source lacks', KEY, { ...KEY, revoked: true }, undefined],
+  ['a mark of an erasure that the source lacks', KEY, { ...KEY, erased: MARK }, undefined],
   ['another key', KEY, { ...KEY, encryptedKey: Buffer.from('x') }, 'its key differs'],
   ['another System Key', { ...KEY, parent: PARENT }, KEY, 'its System Key differs'],
-  ['a row that is revoked in the source only', { ...KEY, revoked: true }, KEY, 'it is revoked in the source only'],
+  ['no revocation', { ...KEY, revoked: true }, KEY, 'it is revoked in the source only'],
   ['another proof', KEY, { ...KEY, proof: Buffer.alloc(32, 4) }, 'its proof differs'],
   ['no proof', KEY, { ...KEY, proof: undefined }, 'its proof differs'],
-  ['no mark', { ...KEY, erased: MARK }, KEY, 'its mark of an erasure differs'],
-])('a transfer compares a row with %s', async ([, from, to, why]) => {
+  ['no mark of an erasure', { ...KEY, erased: MARK }, KEY, 'its mark of an erasure differs'],
+])('a transfer reports whether a row is the same if the target has %s', async ([, from, to, why]) => {
   const item = encodeMarkedItem(from as never);
   const { results, commands } = await transferred([{ item }], () => ({ Item: encodeMarkedItem(to as never) }), 'add');
   const outcome = why === undefined ? { outcome: 'same' } : { outcome: 'differs', why };
@@ -115,7 +115,7 @@ it.for<[string, object, object, string | undefined]>([
   expect(commands).toEqual(['GetItemCommand']);
 });
 
-it('a transfer compares unreadable rows with all their attributes', async () => {
+it('a transfer compares all attributes of a row that is unreadable', async () => {
   const item = { ...encodeMarkedItem(KEY), KeyRecord: { S: '' } };
   const key = { id: KEY.id, created: 60 };
   expect((await transferred([{ item }], () => ({ Item: { ...item } }))).results).toEqual([{ ...key, outcome: 'same' }]);
@@ -145,7 +145,7 @@ it('a transfer does not add a row whose ID has a tombstone in the target, unless
   expect(results).toEqual([{ id: KEY.id, created: 60, outcome: 'missing' }]);
 });
 
-it('a transfer compares a row again if another writer has added it meanwhile', async () => {
+it('a transfer compares a row again if another writer adds the row at the same time', async () => {
   const item = encodeMarkedItem(KEY);
   let reads = 0;
   const refused = Object.assign(new Error('refused'), { name: 'ConditionalCheckFailedException' });

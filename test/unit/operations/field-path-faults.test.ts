@@ -125,13 +125,13 @@ function itemsOf(selector: string): number[][] {
   });
 }
 
-it('a slice is reported to select nothing only if it selects nothing from any array', () => {
+it('fieldPathFaults reports a slice only if the slice selects nothing from any array', () => {
   const slices = slicesOf(['', '-3', '-2', '-1', '0', '1', '2', '3'], [-2, -1, 0, 1, 2]);
   const empty = slices.filter((slice) => itemsOf(slice).every((items) => items.length === 0));
   expect(slices.filter((slice) => fieldPathFaults([`$[${slice}]`]).length > 0)).toEqual(empty);
 });
 
-it('a slice is reported to contain another selector only if it selects all of its items from any array', () => {
+it('fieldPathFaults reports a selector inside a slice only if the slice selects all items of the selector', () => {
   const slices = slicesOf(['', '-2', '-1', '0', '1', '2', '3'], [-1, 1, 2]);
   const some = [...slices, '-2', '-1', '0', '1', '2', '3'].map((selector) => ({ selector, items: itemsOf(selector) }));
   const wrong = some.flatMap((outer) =>

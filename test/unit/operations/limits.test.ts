@@ -63,7 +63,7 @@ it('encrypt-fields accepts as many values as a request may have items', async ()
   expect(await answer('decrypt-fields', { document, all: true })).toEqual({ document: [1, 2, 3] });
 });
 
-it('an empty record counts as no bytes of plaintext', async () => {
+it('a record with an empty plaintext counts as zero bytes', async () => {
   const world = new FakeDependencies();
   const { answer } = operate(world.process());
   const items = [await answer('encrypt', bytes(10)), await answer('encrypt', bytes(0))];

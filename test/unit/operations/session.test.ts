@@ -238,7 +238,7 @@ describe('the field methods of a session', () => {
   it.for<[string, object]>([
     ['a name with a backslash', { 'a\\b': 1, card: '4111' }],
     ['a nested name with a backslash', { list: [null, { x: 1, 'a\\b': 2 }], card: '4111' }],
-  ])('refuse a document with %s, which JSON.parse may have confused with another', async ([, document]) => {
+  ])('refuse a document with %s, because JSON.parse may have confused two names', async ([, document]) => {
     expect(await errorOf(encryptFields(session, { document, fields: ['$.card'] }))).toMatchObject({
       code: 'InvalidRequest',
       message: 'The document contains a name that JSON.parse may have confused with another. Use documentText instead.',
@@ -251,7 +251,7 @@ describe('the field methods of a session', () => {
     expect(await decryptFields(session, { document: written, all: true })).toEqual(document);
   });
 
-  it('refuse what is no session, and wrong limits, and obey the limits', async () => {
+  it('refuse an object that is not a session, refuse wrong limits, and stop if the signal has aborted', async () => {
     const request = { document: { a: 1 }, fields: ['$.a'] };
     const reason = new Error('gone');
     const document = await encryptFields(session, request);

@@ -202,7 +202,7 @@ function kind(value: unknown): string {
   return typeof value === 'object' ? 'another object' : `a ${typeof value}`;
 }
 
-it('isBoundTo accepts the proof of an empty payload, but of no sealed payload that is shorter', () => {
+it('isBoundTo accepts the proof of an empty payload, and refuses the proof if the sealed payload is shorter', () => {
   const binding = bindingOf({ id: '1' });
   const proof = recordProof(DATA_ROW_KEY, binding, TAIL);
   const answers = [TAIL, TAIL.subarray(1), Buffer.alloc(0)].map((data) =>

@@ -260,7 +260,7 @@ async function readWithKey(fields: string[], ...names: string[]): Promise<unknow
   return openRows(stub.url, undefined, undefined, undefined, fields).pages(undefined).next();
 }
 
-it('DynamoDbRows refuses to change the keys of a key table, but reads other tables with such a key', async () => {
+it('DynamoDbRows refuses a table only if its primary key and one of the fields are those of a key table', async () => {
   expect(await errorOf(readWithKey(['r', 'KeyRecord'], 'Id', 'Created'))).toMatchObject({
     code: 'InvalidRequest',
     message: 'The table Orders is a key table: its rows hold keys, not records.',

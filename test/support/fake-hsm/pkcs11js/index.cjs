@@ -34,7 +34,10 @@ class PKCS11 {
     if (flags !== CKF_OS_LOCKING_OK) throw new Error('CKR_ARGUMENTS_BAD');
   }
 
-  /** Records a call `left a key` if the caller has not zeroed each System Key, because no call is in progress now. */
+  /**
+   * Records a call `left a key` if a buffer still holds a System Key. No call is in progress now, so the caller should
+   * have zeroed all of these buffers.
+   */
   C_Finalize() {
     this.#call('C_Finalize');
     if (this.#secrets.some((secret) => secret.some((byte) => byte !== 0))) this.#record('left a key');

@@ -116,7 +116,7 @@ it.for([
   expect(rotation).toEqual({ check: 'kms us-west-2 rotation', state: 'skip', says: 'the key is unknown' });
 });
 
-it('each check of a KMS region that does not answer names the route to that region', async () => {
+it('if a KMS region does not answer, each check tells the operator to check the route to that region', async () => {
   const silent = failed('TimeoutError');
   const fix = 'check the route to KMS in us-west-2, and the endpoint in the settings';
   const silences: readonly (readonly [string, string, Parameters<typeof healthOf>])[] = [

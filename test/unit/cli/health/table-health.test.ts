@@ -209,7 +209,7 @@ it.for([
   expect(checks.at(-1)).toEqual({ check: 'replica us-east-1', state: 'fault', says: saysOfReplica, fix });
 });
 
-it('each check of a DynamoDB table that does not answer names the route to the region of the table', async () => {
+it('if DynamoDB does not answer, each check tells the operator to check the route to that region', async () => {
   const silent = failed('TimeoutError');
   const state = 'fault';
   const fix = 'check the route to DynamoDB in us-west-2, and the endpoint in the settings';

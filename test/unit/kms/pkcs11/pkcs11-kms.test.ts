@@ -108,7 +108,7 @@ describe('the mechanism of a wrap', () => {
     ['only encrypts with CKM_AES_GCM', { [GCM]: 0x100 }, 'kwp'],
     ['only decrypts with CKM_AES_GCM', { [GCM]: 0x200 }, 'kwp'],
     ['only wraps with CKM_AES_KEY_WRAP_PAD', { [KEY_WRAP_PAD]: 0x2_0000 }, 'gcm'],
-  ] as const)('is another one if the token %s', async ([, flags, form]) => {
+  ] as const)('is the other mechanism if the token %s', async ([, flags, form]) => {
     const mechanisms = form === 'gcm' ? [KEY_WRAP_PAD, GCM] : [GCM, KEY_WRAP_PAD];
     token.set({ mechanisms, flags });
     expect(await textOf(token.open())).toMatch(new RegExp(`^pkcs11:${form}:`));
@@ -150,7 +150,7 @@ describe('the mechanism of a wrap', () => {
   });
 
   it.for(['CKM_AES_GCM', 'CKM_AES_KEY_WRAP_PAD'] as const)(
-    'leaves no copy of a System Key in the thread of the library (%s)',
+    'leaves no copy of a System Key in the thread that calls the PKCS #11 library (%s)',
     async (mechanism) => {
       const kms = token.open({ mechanism });
       const wrapped = await wrap(kms);
@@ -163,7 +163,7 @@ describe('the mechanism of a wrap', () => {
     },
   );
 
-  it('sends to the thread only the bytes of a key, and not the memory around them', async () => {
+  it('sends only the bytes of a key to the thread that calls the library, and not the memory around them', async () => {
     const post = vi.spyOn(Worker.prototype, 'postMessage');
     const kms = token.open();
     await unwrap(kms, await wrap(kms));
@@ -262,7 +262,7 @@ describe('the login', () => {
     expect([count(token.takeCalls(), 'C_Login'), pins]).toEqual([1, 2]);
   });
 
-  it('uses a refused PIN for other tokens', async () => {
+  it('still tries a PIN with other tokens after one token has refused it', async () => {
     const newPin = { pin: () => 'new' };
     expect(await codeOf(wrap(token.open({ ...newPin, tokenLabel: 'other' })))).toBe('KmsMisconfigured');
     token.set({ pin: 'new' });
@@ -271,7 +271,7 @@ describe('the login', () => {
     expect(await codeOf(wrap(token.open({ ...newPin, tokenLabel: 'other' })))).toBe('KmsMisconfigured');
   });
 
-  it('uses a refused PIN again once another PIN has been accepted', async () => {
+  it('tries a refused PIN again after the token has accepted another PIN', async () => {
     let pin = 'new';
     const kms = token.open({ pin: () => pin });
     expect(await codeOf(wrap(kms))).toBe('KmsMisconfigured');

@@ -93,7 +93,7 @@ describe('the login', () => {
     expect(JSON.stringify(body)).not.toContain('aws-secret');
   });
 
-  it('by AWS without a server ID signs a request without the header for it', async () => {
+  it('by AWS sends no header for the server ID if no server ID is set', async () => {
     await wrap(open({ method: 'aws', role: 'orders', credentials: IDENTITY }));
     const headers = Buffer.from(String(stub.requests[0]?.body['iam_request_headers']), 'base64').toString();
     expect(Object.keys(JSON.parse(headers) as object).toSorted()).toEqual([
@@ -205,7 +205,7 @@ it('a function that returns no secret or no credentials causes a TypeError that 
   }
 });
 
-it('the settings of a function become the option of VaultKms, and its secrets come from files', async () => {
+it('the login settings become the auth option of VaultKms, which reads its secrets from files', async () => {
   const file = { secretFile: import.meta.filename };
   const [found, mount] = [expect.any(Function) as () => Promise<string>, 'm'];
   const auths = [
@@ -264,20 +264,26 @@ describe('the token', () => {
   it.for([
     [1800, 'issued-1'],
     [1799, 'issued-2'],
-  ] as const)('that is renewed for %i seconds instead of an hour is followed by %s', async ([seconds, value]) => {
-    const { token } = tokenWith(APPROLE, issued(1), issued(1, seconds), issued(2));
-    await token.get('Encrypt', noDeadline());
-    clock.advance(3_599_999);
-    expect(await token.get('Encrypt', noDeadline())).toBe(value);
-  });
+  ] as const)(
+    'that expires in an hour is kept only if Vault renews it for at least half an hour (%i seconds: %s)',
+    async ([seconds, value]) => {
+      const { token } = tokenWith(APPROLE, issued(1), issued(1, seconds), issued(2));
+      await token.get('Encrypt', noDeadline());
+      clock.advance(3_599_999);
+      expect(await token.get('Encrypt', noDeadline())).toBe(value);
+    },
+  );
 
-  it.for([false, 'true', null])('is not renewed if Vault says that it is renewable: %j', async (renewable) => {
-    const { token, posted } = tokenWith(APPROLE, issued(1, 3600, renewable), issued(2));
-    await token.get('Encrypt', noDeadline());
-    clock.advance(3_599_999);
-    expect(await token.get('Encrypt', noDeadline())).toBe('issued-2');
-    expect(posted).toEqual([`${LOGIN} undefined`, `${LOGIN} undefined`]);
-  });
+  it.for([false, 'true', null])(
+    'is not renewed if the member renewable of the login response is %j',
+    async (renewable) => {
+      const { token, posted } = tokenWith(APPROLE, issued(1, 3600, renewable), issued(2));
+      await token.get('Encrypt', noDeadline());
+      clock.advance(3_599_999);
+      expect(await token.get('Encrypt', noDeadline())).toBe('issued-2');
+      expect(posted).toEqual([`${LOGIN} undefined`, `${LOGIN} undefined`]);
+    },
+  );
 
   it('is used until it expires if the renewal gets no response', async () => {
     const lost = new Error('lost');
@@ -293,7 +299,7 @@ describe('the token', () => {
     expect(posted).toEqual([`${LOGIN} undefined`, `${RENEW} issued-1`, `${RENEW} issued-1`, `${LOGIN} undefined`]);
   });
 
-  it('is not blamed on the credentials if the function that finds them does not respond in time', async () => {
+  it('fails with DeadlineExceeded if the function that returns it does not respond in time', async () => {
     const { token } = tokenWith({ method: 'token', token: () => new Promise(() => {}) });
     expect(await errorOf(token.get('Encrypt', noDeadline()))).toMatchObject({ code: 'DeadlineExceeded' });
   });

@@ -94,7 +94,7 @@ it.for(['', 'db.example', 'postgres:', 'postgres:///keys', 'mysql:keys', 'mysql:
 );
 
 it.for(['db.example/keys?port=abc', 'db.example/keys?port=65536', 'db.example:0/keys'])(
-  'openDatabase refuses the impossible port in "%s", with which a pool would never end',
+  'openDatabase refuses the invalid port in "%s" before it makes a pool',
   async (place) => {
     const fault = await errorOf(openDatabase(`postgres://u:CANARY@${place}`, 'DATABASE_URL'));
     expect(String(fault)).toBe(
@@ -171,7 +171,7 @@ it.for([
   [new URIError('SECRET'), 'the driver refuses KEYS_URL (URIError): a % in the password is written as %25'],
   [new TypeError('SECRET'), 'the driver refuses KEYS_URL (TypeError)'],
 ] as const)(
-  'openDatabase names only the class of an error with which the driver refuses a URL: %s',
+  'if the driver refuses a URL, openDatabase names only the class of the error: %s',
   async ([fault, says]) => {
     refusal = fault;
     const { message } = (await errorOf(openDatabase('mysql://u@h/d', 'KEYS_URL'))) as Error;

@@ -499,22 +499,25 @@ describe.for(KINDS)('the connections in a %s pool', (kind) => {
   it.for([
     ['a freeze', 200],
     ['ten idle seconds', 10_000],
-  ] as const)('are closed instead of used after %s, even if they opened after a deadline', async ([, passedMs]) => {
-    vi.useFakeTimers({ toFake: ['Date'] });
-    const metastore = pool.metastore(kind);
-    pool.connectMs = 20;
-    const abort = new AbortController();
-    const work = metastore.loadLatest(RECORD.id, { ...noDeadline(), signal: abort.signal });
-    abort.abort(new Error('late'));
-    await expect(work).rejects.toThrow('late');
-    await vi.waitFor(() => expect(pool.idle).toHaveLength(1));
-    vi.setSystemTime(Date.now() + passedMs);
-    for (const one of pool.made) one.isDead = true;
-    pool.answers = () => rowsOf(kind, []);
-    expect(await metastore.loadLatest(RECORD.id, noDeadline())).toBeUndefined();
-    expect(pool.made.map(({ isClosed }) => isClosed)).toEqual([true, false]);
-    expect(pool.sent).toHaveLength(1);
-  });
+  ] as const)(
+    'are closed and not used after %s, even if they opened after the deadline of their request',
+    async ([, passedMs]) => {
+      vi.useFakeTimers({ toFake: ['Date'] });
+      const metastore = pool.metastore(kind);
+      pool.connectMs = 20;
+      const abort = new AbortController();
+      const work = metastore.loadLatest(RECORD.id, { ...noDeadline(), signal: abort.signal });
+      abort.abort(new Error('late'));
+      await expect(work).rejects.toThrow('late');
+      await vi.waitFor(() => expect(pool.idle).toHaveLength(1));
+      vi.setSystemTime(Date.now() + passedMs);
+      for (const one of pool.made) one.isDead = true;
+      pool.answers = () => rowsOf(kind, []);
+      expect(await metastore.loadLatest(RECORD.id, noDeadline())).toBeUndefined();
+      expect(pool.made.map(({ isClosed }) => isClosed)).toEqual([true, false]);
+      expect(pool.sent).toHaveLength(1);
+    },
+  );
 
   it('have their query cancelled even if a new connection takes longer than queryTimeoutMs', async () => {
     const metastore = pool.metastore(kind, 20);
