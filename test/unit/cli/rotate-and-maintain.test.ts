@@ -42,6 +42,13 @@ describe('keys rotate', () => {
     expect([code, stderr]).toEqual([2, expect.stringContaining('minSealingCreated is more than ten minutes ahead')]);
   });
 
+  it('dates the next System Key at the minimum date of the settings, if that date is ahead', async () => {
+    const minimum = Math.ceil(Date.now() / 1000) + 300;
+    const settings = { KEYFOLD_MIN_SEALING_CREATED: new Date(minimum * 1000).toISOString() };
+    const { stdout } = await world.operator.keyfold(['keys', 'rotate', '--json'], { ...world.settings, ...settings });
+    expect(JSON.parse(stdout)).toMatchObject([{ id: SYSTEM_KEY, created: minimum, outcome: 'rotated' }]);
+  });
+
   it('creates the next System Key, and leaves the previous System Key valid', async () => {
     const before = await keys();
     const { code, stdout, audit } = await keyfold('keys', 'rotate', '--json', '--reason', 'a drill');

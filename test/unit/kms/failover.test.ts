@@ -4,7 +4,7 @@ import { describe, expect, it, vi } from 'vitest';
 import { failoverPolicy } from '../../../src/kms/failover-policy.ts';
 import { Failover } from '../../../src/kms/failover.ts';
 import type { KmsRegion } from '../../../src/kms/kms-region.ts';
-import type { FaultClass } from '../../../src/kms/region-fault.ts';
+import { RegionFault, type FaultClass } from '../../../src/kms/region-fault.ts';
 import { codeOf, errorOf, noDeadline } from '../../support/fakes.ts';
 import { ScriptedRegions } from '../../support/scripted-regions.ts';
 
@@ -289,6 +289,24 @@ describe('a request near its deadline', () => {
     });
     expect(attempts).toEqual([{ region: 'west', action: 'Decrypt', latencyMs: 7 }]);
     vi.useRealTimers();
+  });
+
+  it('reports 0 ms for an attempt during which the clock of the caller steps back', async () => {
+    const { clock, now, events, attempts, random, sleep } = new ScriptedRegions([]);
+    const west = { region: 'west' } as KmsRegion;
+    const failover = new Failover([west], failoverPolicy({}, 1), { now, random, sleep }, events);
+    for (const fault of [undefined, new RegionFault('west', 'Decrypt', 'misconfigured', 'Test')]) {
+      const send = async (): Promise<string> => {
+        clock.advance(-1000);
+        if (fault !== undefined) throw fault;
+        return 'west';
+      };
+      await failover.firstAnswer([west], { action: 'Decrypt', deadline: noDeadline(), send });
+    }
+    expect(attempts.map(({ latencyMs, fault }) => [latencyMs, fault?.faultClass])).toEqual([
+      [0, undefined],
+      [0, 'misconfigured'],
+    ]);
   });
 
   it('begins no attempt if less than 50 ms are left', async () => {
