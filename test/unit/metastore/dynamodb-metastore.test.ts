@@ -248,19 +248,31 @@ it("DynamoDbMetastore rejects with the deadline's abort reason if the deadline h
   expect(await errorOf(work)).toBe(reason);
 });
 
-it('DynamoDbMetastore refuses a call without a valid deadline before it sends a request', async () => {
+it('DynamoDbMetastore refuses a call with a wrong argument before it sends a request', async () => {
   const { metastore, requests } = await open(() => ({ status: 200, body: '{}' }));
-  const none = {} as never;
+  const wrong = {} as never;
   const record = keyRecord('_SK_x', 60);
-  for (const call of [
-    () => metastore.load(id, created, none),
-    () => metastore.loadLatest(id, none),
-    () => metastore.loadRecent(id, created, none),
-    () => metastore.store(record, none),
-    () => metastore.rows(id, none),
-    () => metastore.replaceKey(record, Buffer.from('x'), none),
-  ])
-    await expect(call()).rejects.toThrow(/^deadline must be a deadline/);
+  for (const [message, call] of [
+    ['id must be', () => metastore.load(wrong, created, noDeadline())],
+    ['created must be', () => metastore.load(id, wrong, noDeadline())],
+    ['deadline must be', () => metastore.load(id, created, wrong)],
+    ['id must be', () => metastore.loadLatest(wrong, noDeadline())],
+    ['deadline must be', () => metastore.loadLatest(id, wrong)],
+    ['id must be', () => metastore.loadRecent(wrong, created, noDeadline())],
+    ['notAfter must be', () => metastore.loadRecent(id, wrong, noDeadline())],
+    ['deadline must be', () => metastore.loadRecent(id, created, wrong)],
+    ['record.id must be', () => metastore.store(wrong, noDeadline())],
+    ['deadline must be', () => metastore.store(record, wrong)],
+    ['id must be', () => metastore.rows(wrong, noDeadline())],
+    ['deadline must be', () => metastore.rows(id, wrong)],
+    ['record.id must be', () => metastore.replaceKey(wrong, Buffer.from('x'), noDeadline())],
+    ['encryptedKey must be', () => metastore.replaceKey(record, wrong, noDeadline())],
+    ['deadline must be', () => metastore.replaceKey(record, Buffer.from('x'), wrong)],
+  ] as const)
+    expect(await errorOf(call())).toMatchObject({
+      name: 'TypeError',
+      message: expect.stringMatching(new RegExp(`^${message}`)) as string,
+    });
   expect(requests).toEqual([]);
 });
 
