@@ -13,13 +13,13 @@ export async function readBody(request: IncomingMessage, maxBytes: number): Prom
 }
 
 /**
- * Whether a request comes from this machine. The `Host` must be 127.0.0.1 or localhost, so that DNS rebinding fails.
- * The `Origin`, if any, must be the same host over HTTP, so that another site's web page cannot control the local
- * processes. Browsers send no `Origin` for an image, but `Sec-Fetch-Site`.
+ * Whether a request comes from this machine. The `Host` must be an address of this machine, so that DNS rebinding
+ * fails. The `Origin`, if any, must be the same host over HTTP, so that the web page of another site cannot control
+ * the local processes. Browsers send no `Origin` for an image, but `Sec-Fetch-Site`.
  */
 export function isFromThisMachine({ headers }: IncomingMessage): boolean {
   const { host = '', origin = `http://${host}`, 'sec-fetch-site': site = 'none' } = headers;
-  const isOwn = /^(?:127\.0\.0\.1|localhost)(?::\d+)?$/.test(host) && origin === `http://${host}`;
+  const isOwn = /^(?:127\.0\.0\.1|0\.0\.0\.0|localhost)(?::\d+)?$/.test(host) && origin === `http://${host}`;
   return isOwn && (site === 'none' || site === 'same-origin');
 }
 

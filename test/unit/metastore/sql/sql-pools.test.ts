@@ -280,11 +280,11 @@ describe.for(KINDS)('the connections in a %s pool', (kind) => {
       await warm(metastore, connections);
       for (const one of pool.made) one.isDead = true;
       for (let i = 0; i < 3; i += 1) expect(await metastore.loadLatest(RECORD.id, noDeadline())).toBeUndefined();
-      // Of the two new connections, one is for the second attempt, and the other for the request that cancels the first
-      // attempt.
-      expect(pool.made).toHaveLength(connections + 2);
       expect(pool.made.filter(({ isClosed }) => isClosed)).toHaveLength(connections);
-      await vi.waitFor(() => expect(pool.idle).toHaveLength(2));
+      // The second attempt has a new connection. The request that cancels the first attempt has another one, unless the
+      // second attempt has already ended.
+      expect([1, 2]).toContain(pool.made.length - connections);
+      await vi.waitFor(() => expect(pool.idle).toHaveLength(pool.made.length - connections));
     },
   );
 
