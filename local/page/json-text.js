@@ -34,7 +34,7 @@ function endOfValue(text, start) {
   return text.length;
 }
 
-/** The index of the closing quotation mark of the string that opens at an index. */
+/** Finds the quotation mark that ends a string. `start` is the index of the one that begins it. */
 function endOfString(text, start) {
   let i = start + 1;
   while (i < text.length && text[i] !== '"') i += text[i] === '\\' ? 2 : 1;

@@ -114,7 +114,7 @@ function cellsOf({ id, kind, created, createdAt, rawCreated, state, parent }: Ke
   return [id, kind, createdAt ?? rawCreated ?? '?', String(created ?? '?'), state, parentName];
 }
 
-/** The rows that a request selects, and the words for these rows in messages. */
+/** The rows that a request selects. `called` is how messages name these rows. */
 interface Selection {
   /** The id of the rows. Undefined if the command must read the whole table. */
   readonly id: string | undefined;

@@ -117,7 +117,7 @@ async function isSealed(
   } catch (error) {
     if (!(error instanceof KeyfoldError)) throw error;
     if (error.code !== 'RecordUnreadable' && !(error.code === 'ContextRequired' && isBound)) throw error;
-    // If the request has no context and a record without a proof does not open, treat the value as an ordinary value.
+    // The record has no proof and does not open. If the request has no context, the value counts as an ordinary value.
     if (sessionOf === undefined && !isBound) return false;
     if (await session.opensUnbound(sealed.record, context.limits)) throw error;
     return false;

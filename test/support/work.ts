@@ -10,7 +10,7 @@ const SOURCES = join(import.meta.dirname, '..', '..', 'src');
 export class WorkMeter {
   readonly #session = new Session();
 
-  /** Starts to count, until `stop` is called. */
+  /** Starts to count how often each function runs. `stop` ends the count. */
   static async start(): Promise<WorkMeter> {
     const meter = new WorkMeter();
     meter.#session.connect();

@@ -79,20 +79,23 @@ export function authFaults(auth: VaultAuth): string[] {
   const faults: string[] = [];
   const fault = (is: boolean, text: string): unknown => is && faults.push(text);
   if (auth.method === 'token') {
-    fault(typeof auth.token === 'string' && !isHeaderValue(auth.token), 'auth.token is empty or has other characters');
+    fault(typeof auth.token === 'string' && !isHeaderValue(auth.token), `auth.token ${NOT_HEADER}`);
     return faults;
   }
   fault(auth.mount !== undefined && !isPathSegments(auth.mount), 'auth.mount is not a path such as approle');
   const [name, role] = auth.method === 'approle' ? ['roleId', auth.roleId] : ['role', auth.role];
-  fault(!isHeaderValue(role), `auth.${name} is empty or has other characters`);
+  fault(!isHeaderValue(role), `auth.${name} ${NOT_HEADER}`);
   if (auth.method === 'approle') fault(auth.secretId === '', 'auth.secretId is empty');
   if (auth.method === 'kubernetes') fault(auth.jwt === '', 'auth.jwt is empty');
   if (auth.method === 'aws') {
     fault(auth.region !== undefined && !isRegionName(auth.region), 'auth.region is not the name of an AWS region');
-    fault(auth.serverId !== undefined && !isHeaderValue(auth.serverId), 'auth.serverId has other characters');
+    fault(auth.serverId !== undefined && !isHeaderValue(auth.serverId), `auth.serverId ${NOT_HEADER}`);
   }
   return faults;
 }
+
+/** The fault of a string that is not {@link isHeaderValue}. */
+const NOT_HEADER = 'must be 1 to 4096 printable ASCII characters without spaces';
 
 /** Whether a string is a valid header value without spaces. Vault's tokens and roles have this form, too. */
 export function isHeaderValue(text: string): boolean {

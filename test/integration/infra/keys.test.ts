@@ -159,7 +159,7 @@ describe('the key stack', () => {
 
 describe('a template', () => {
   it.for(['keys', 'table', 'roles', 'endpoints', 'deployers', 'reencrypt'])(
-    'named %s.yml does not keep a resource whose creation failed, because its name would stay taken',
+    'named %s.yml deletes each resource whose creation failed, so that the next attempt can use its name again',
     (name) => {
       const policies = Object.values(templateOf(name).Resources).map(({ DeletionPolicy }) => DeletionPolicy);
       expect(policies).not.toContain('Retain');

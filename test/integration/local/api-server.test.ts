@@ -161,7 +161,7 @@ describe("Lambda's Invoke API of npm start", () => {
     expect(answered).toEqual([line('INVOKE seal', '200')]);
   });
 
-  it('passes an empty object to the function if the request has no body', async () => {
+  it('invokes the function with an empty object if the request has no body', async () => {
     results = { seal: () => 'null' };
     expect((await invoke('')).body).toBe('null');
     expect(calls).toEqual([['seal', '{}', TIMEOUT_MS, expect.any(String)]]);

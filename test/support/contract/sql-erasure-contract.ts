@@ -138,7 +138,7 @@ export function sqlErasureContract(kind: SqlKind, open: () => SqlDatabase): void
       },
     );
 
-    it('stops warm processes from sealing after the check interval, and from opening after the maximum age and grace period', async () => {
+    it('takes effect in warm processes: they seal until the check interval ends, and open until the maximum age and grace period end', async () => {
       const { service, erase, clock, records } = world;
       const warm = service().session('tenant');
       await warm.encrypt(PAYLOAD);

@@ -125,7 +125,7 @@ describe('the HTTP door', () => {
     expect(Object.keys(value as object)).toEqual(['x', '\n']);
   });
 
-  it.for(NAMES)('keeps a name %s in a document', async ([, , written]) => {
+  it.for(NAMES)('returns a document unchanged, even if it has a name %s', async ([, , written]) => {
     const door = openDoor();
     const document = `{"x":0,"y":{"x":0,"${written}":1}}`;
     const sealed = await door(

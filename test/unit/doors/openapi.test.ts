@@ -118,7 +118,7 @@ describe('the OpenAPI document', () => {
     ['a name of 128 characters', 'x'.repeat(128)],
     ['a name of 129 characters', 'x'.repeat(129)],
     ['an empty name', ''],
-  ] as const)('agrees with the door on whether a partition may have %s', async ([, partition]) => {
+  ] as const)('allows a partition with %s exactly if the HTTP API accepts it', async ([, partition]) => {
     const { pattern, minLength, maxLength } = document.components.parameters.Partition.schema;
     const { length } = partition;
     const isAllowed = new RegExp(pattern).test(partition) && minLength <= length && length <= maxLength;

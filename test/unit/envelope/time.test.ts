@@ -288,7 +288,7 @@ describe('createdNow', () => {
     ['an old key', [now - 86_400], now - 30],
     ['a key from this minute', [now - 30], now],
     ['a key from this second', [now, now - 30], now + 1],
-    ['a key in each of the next seconds', [now + 2, now + 1, now], now + 3],
+    ['a key for this second and for each of the next two', [now + 2, now + 1, now], now + 3],
     ['a key far ahead', [now + 590], now],
     ['a gap between dates', [now + 2, now], now + 1],
   ] as const)('returns the first free date if there is %s', ([, taken, created]) => {

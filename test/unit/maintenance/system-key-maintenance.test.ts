@@ -279,7 +279,7 @@ describe('SystemKeyMaintenance', () => {
     await expect(maintenance().run({ deadlineAtMs: 'soon' as never })).rejects.toThrow('limits.deadlineAtMs must be');
   });
 
-  it('reports a fault for a row whose key KMS did not wrap', async () => {
+  it('reports a fault for a row if KMS did not wrap the key in the row', async () => {
     await service().session('p').encrypt(PAYLOAD);
     kms.renew = async () => ({ regions: [], renewed: undefined, unreadable: 'it is not wrapped by KMS' });
     const [row] = await metastore.rows(SYSTEM_KEY_ID);

@@ -28,7 +28,7 @@ it.for([
   expect(pathBelow(`a${character}b${character}`)).toBe(`$['a${spelled}b${spelled}']`);
 });
 
-it('a path keeps array indexes (bindPath "exact"), has * instead of each index (default), or is empty ("none")', () => {
+it('the option bindPath binds a path with its array indexes ("exact"), with * for each index (default), or no path ("none")', () => {
   const root = locateValues('{"a":[0,{"b":1}]}');
   const [array] = [...(root.members?.values() ?? [])];
   const item = array?.items?.[1];

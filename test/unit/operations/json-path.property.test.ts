@@ -68,7 +68,7 @@ function isAcceptedByPeer(text: string): boolean {
   }
 }
 
-/** Converts the path that the other implementation has parsed to Keyfold's segments. */
+/** Parses a path with the other implementation, and converts the result to Keyfold's segments. */
 function peerReading(text: string): unknown[] {
   return peer(text).segments.map((step) => ({
     descends: step.toString().startsWith('..'),

@@ -167,11 +167,11 @@ it.for<[string, Answers, HealthCheck]>([
     { check: 'table expiry', state: 'warn', says: `${TTL} failed: AccessDeniedException`, fix: allow(TTL) },
   ],
   [
-    'DynamoDB does not say whether it deletes rows',
+    'DynamoDB does not say whether it deletes expired rows',
     { expiry: failed('TableNotFoundException') },
     { check: 'table expiry', state: 'warn', says: `${TTL} failed: TableNotFoundException`, fix: LOST },
   ],
-])('the health of a DynamoDB table has a warning or a fault if %s', async ([, answers, changed]) => {
+])('the health check of a DynamoDB table reports a problem if %s', async ([, answers, changed]) => {
   expect((await healthOf(answers)).checks).toEqual(checksWith(changed));
 });
 
