@@ -12,15 +12,20 @@ export async function readBody(request: IncomingMessage, maxBytes: number): Prom
   return Buffer.concat(chunks);
 }
 
+/** The addresses of this machine that browsers trust, so that they say from which site a request comes. */
+const OWN_HOST = /^(?:127\.0\.0\.1|localhost)(?::\d+)?$/;
+/** Another address of this machine. With it, browsers say only for POST from which site the request comes. */
+const ANY_OWN_HOST = /^0\.0\.0\.0(?::\d+)?$/;
+
 /**
  * Whether a request comes from this machine. The `Host` must be an address of this machine, so that DNS rebinding
  * fails. The `Origin`, if any, must be the same host over HTTP, so that the web page of another site cannot control
  * the local processes. Browsers send no `Origin` for an image, but `Sec-Fetch-Site`.
  */
-export function isFromThisMachine({ headers }: IncomingMessage): boolean {
+export function isFromThisMachine({ headers, method }: IncomingMessage): boolean {
   const { host = '', origin = `http://${host}`, 'sec-fetch-site': site = 'none' } = headers;
-  const isOwn = /^(?:127\.0\.0\.1|0\.0\.0\.0|localhost)(?::\d+)?$/.test(host) && origin === `http://${host}`;
-  return isOwn && (site === 'none' || site === 'same-origin');
+  const isOwn = OWN_HOST.test(host) || (method === 'POST' && ANY_OWN_HOST.test(host));
+  return isOwn && origin === `http://${host}` && (site === 'none' || site === 'same-origin');
 }
 
 /**

@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { APIGatewayProxyStructuredResultV2 } from 'aws-lambda';
 import { toEvent } from './api-gateway.ts';
-import { isFromThisMachine, readBody } from '../emulators/http-body.ts';
+import { readBody } from '../emulators/http-body.ts';
 import { answerInvoke } from './lambda-api.ts';
 import { FUNCTION_TIMEOUT_MS, type LocalFunction } from './local-function.ts';
 import type { PageServer } from './page-server.ts';
@@ -60,12 +60,12 @@ async function answer(
     return { what, outcome: '413' };
   }
   if (await page(request, body, response)) return undefined;
-  if (request.method === 'POST' && request.url === '/local/cold-start' && isFromThisMachine(request)) {
+  if (request.method === 'POST' && request.url === '/local/cold-start') {
     await Promise.all([api, ...Object.values(invokable)].map((one) => one.recycle()));
     response.writeHead(204).end();
     return { what, outcome: '204' };
   }
-  if (request.method === 'POST' && request.url === '/local/maintenance' && isFromThisMachine(request)) {
+  if (request.method === 'POST' && request.url === '/local/maintenance') {
     const report = await maintenance.invoke({ source: 'aws.events' }, FUNCTION_TIMEOUT_MS);
     response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(report));
     return { what, outcome: '200' };

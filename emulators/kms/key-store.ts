@@ -56,8 +56,9 @@ export class KeyStore {
   constructor(dataFile?: string) {
     this.#dataFile = dataFile;
     if (dataFile === undefined || !existsSync(dataFile)) return;
+    const text = readFileSync(dataFile, 'utf8');
     try {
-      const saved = JSON.parse(readFileSync(dataFile, 'utf8')) as Saved;
+      const saved = JSON.parse(text) as Saved;
       for (const key of saved.keys) this.#keys.set(keyArn(key), key);
       for (const alias of saved.aliases) this.#aliases.set(aliasArn(alias), alias);
     } catch (cause) {

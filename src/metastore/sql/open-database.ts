@@ -44,7 +44,9 @@ export async function openDatabase(url: string, variable: string): Promise<Datab
     // Without a listener, Node would end the process if a connection breaks. The query on the broken connection fails
     // with the same error.
     pool.on('error', () => {});
-    const at = ` at ${server.host}:${server.port}`;
+    // The driver removes the brackets of an IPv6 address.
+    const host = server.host.includes(':') ? `[${server.host}]` : server.host;
+    const at = ` at ${host}:${server.port}`;
     const table = new PostgresKeyTable(pool, { queryTimeoutMs: TIMEOUT_MS, at });
     const send = async (): Promise<unknown[][]> =>
       (await pool.query<unknown[]>({ text: INSPECT_POSTGRES, rowMode: 'array' })).rows;

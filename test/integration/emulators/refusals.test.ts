@@ -240,6 +240,19 @@ it("the emulators refuse requests from another site's web page, and change nothi
   const deletesTable = { ...dated, 'x-amz-target': 'DynamoDB_20120810.DeleteTable' };
   // A browser sends this form to any server without asking it first.
   const form = { 'content-type': 'application/x-www-form-urlencoded' };
+  const answerTo = async (
+    url: string,
+    method: string,
+    headers: Record<string, string>,
+    body = '',
+  ): Promise<unknown> => {
+    const { promise, resolve, reject } = Promise.withResolvers<unknown>();
+    const sent = request(url, { method, headers }, (answer) => {
+      resolve([answer.resume().statusCode, answer.headers['access-control-allow-origin']]);
+    });
+    sent.once('error', reject).end(body);
+    return promise;
+  };
   const calls: [url: string, headers: Record<string, string>, body: string][] = [
     [sqs.endpoint + QueueUrl, form, 'Action=SendMessage&MessageBody=x'],
     [kms.endpoint, { ...signed, 'x-amz-target': 'TrentService.ListKeys' }, '{}'],
@@ -250,15 +263,14 @@ it("the emulators refuse requests from another site's web page, and change nothi
       { origin: 'https://elsewhere.example' },
       { host: 'elsewhere.example' },
       { 'sec-fetch-site': 'cross-site' },
+      { host: '0.0.0.0', origin: 'https://elsewhere.example' },
     ]) {
-      const { promise: status, resolve, reject } = Promise.withResolvers<unknown>();
-      const sent = request(url, { method: 'POST', headers: { ...headers, ...from } }, (answer) => {
-        resolve([answer.resume().statusCode, answer.headers['access-control-allow-origin']]);
-      });
-      sent.once('error', reject).end(body);
-      expect(await status).toEqual([403, undefined]);
+      expect(await answerTo(url, 'POST', { ...headers, ...from }, body)).toEqual([403, undefined]);
     }
   }
+  // For an image at 0.0.0.0, a browser sends neither an Origin nor Sec-Fetch-Site.
+  const image = `${sqs.endpoint}${QueueUrl}?Action=SendMessage&MessageBody=x`;
+  expect(await answerTo(image, 'GET', { host: '0.0.0.0' })).toEqual([403, undefined]);
   const received = await fetch(sqs.endpoint + QueueUrl, {
     method: 'POST',
     headers: form,

@@ -36,6 +36,8 @@ beforeEach(async () => {
   process.env['AWS_ENDPOINT_URL_KMS'] = kms.url;
 });
 afterEach(async () => {
+  vi.useRealTimers();
+  vi.restoreAllMocks();
   delete process.env['AWS_ENDPOINT_URL_KMS'];
   await kms.stop();
 });
@@ -128,7 +130,6 @@ it('AwsKmsInspector waits one second for a connection, and three seconds for a r
   const send = vi.spyOn(KMSClient.prototype, 'send');
   await inspector().describe();
   const client = send.mock.contexts[0] as WithHandler;
-  vi.restoreAllMocks();
   expect(client.config.requestHandler.httpHandlerConfigs()).toMatchObject({
     connectionTimeout: 1000,
     requestTimeout: 3000,
@@ -149,7 +150,5 @@ it.for([
     await vi.waitFor(() => expect(connecting?.mock.calls.length ?? sent.length).toBe(i));
     await vi.advanceTimersByTimeAsync(ms);
   }
-  vi.useRealTimers();
-  vi.restoreAllMocks();
   expect(await described).toHaveProperty('fault');
 });

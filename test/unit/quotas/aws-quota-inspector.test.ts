@@ -17,6 +17,7 @@ beforeEach(async () => {
   vi.stubEnv('AWS_ENDPOINT_URL_CLOUDWATCH', stub.url);
 });
 afterEach(async () => {
+  vi.restoreAllMocks();
   vi.unstubAllEnvs();
   await stub.stop();
 });
@@ -89,7 +90,6 @@ it('AwsQuotaInspector waits one second for a connection, and three seconds for a
   await inspector({}).quota(NAME);
   await inspector({}).peakRate(METRIC);
   const handlers = sent.map(({ mock }) => (mock.contexts[0] as ServiceQuotasClient).config.requestHandler);
-  vi.restoreAllMocks();
   for (const handler of handlers) {
     expect((handler as unknown as { httpHandlerConfigs(): object }).httpHandlerConfigs()).toMatchObject({
       connectionTimeout: 1000,

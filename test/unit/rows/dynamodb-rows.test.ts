@@ -8,7 +8,10 @@ import { startStub, type StubAnswer, type StubServer } from '../../support/stub-
 
 let stub: StubServer | undefined;
 
-afterEach(() => stub?.stop());
+afterEach(async () => {
+  vi.restoreAllMocks();
+  await stub?.stop();
+});
 
 const refusal = (name: string, status = 400): StubAnswer => ({ status, body: JSON.stringify({ __type: name }) });
 
@@ -148,7 +151,6 @@ it('DynamoDbRows waits 30 seconds for a response, because no caller waits for th
   const send = vi.spyOn(DynamoDBClient.prototype, 'send');
   await openRows(stub.url).reread(ROW);
   const { requestHandler } = (send.mock.contexts[0] as DynamoDBClient).config;
-  send.mockRestore();
   expect((requestHandler as unknown as { httpHandlerConfigs(): object }).httpHandlerConfigs()).toMatchObject({
     connectionTimeout: 1000,
     requestTimeout: 30_000,

@@ -514,7 +514,7 @@ describe('Pkcs11Kms', () => {
   it('zeroes a System Key that arrives after the caller has stopped waiting', async () => {
     const kms = token.open();
     const wrapped = await wrap(kms);
-    token.set({ faults: { C_DecryptInit: 500 } });
+    token.set({ faults: { C_DecryptInit: 2000 } });
     const emit = vi.spyOn(Worker.prototype, 'emit');
     const controller = new AbortController();
     const call = errorOf(kms.unwrap(wrapped, { ...noDeadline(), signal: controller.signal }));
@@ -526,7 +526,7 @@ describe('Pkcs11Kms', () => {
         const { op, key } = (answer ?? {}) as Partial<Extract<TokenAnswer, { op: 'unwrapped' }>>;
         return op === 'unwrapped' && key !== undefined ? [Buffer.from(key)] : [];
       });
-    await expect.poll(keys).toEqual([Buffer.alloc(KEY.length)]);
+    await expect.poll(keys, { timeout: 30_000 }).toEqual([Buffer.alloc(KEY.length)]);
     vi.restoreAllMocks();
   });
 

@@ -1,6 +1,6 @@
 import http, { type ClientRequest } from 'node:http';
 import { Agent, globalAgent } from 'node:https';
-import { afterEach, expect, it, vi } from 'vitest';
+import { afterEach, expect, it, onTestFinished, vi } from 'vitest';
 import { FreezeDetector } from '../../../../src/connections/freeze-detector.ts';
 import { FrozenConnection } from '../../../../src/connections/freeze-guard.ts';
 import { VaultHttp } from '../../../../src/kms/vault/vault-http.ts';
@@ -100,6 +100,7 @@ it('VaultHttp reads a response of 64 KiB, and refuses a longer response', async 
 it('VaultHttp connects over TLS with the certificates of the caller and the proxy of the process', async () => {
   stub = await startStub(OK);
   const { proxyEnv } = globalAgent.options;
+  onTestFinished(() => void (globalAgent.options.proxyEnv = proxyEnv));
   globalAgent.options.proxyEnv = { HTTPS_PROXY: 'http://127.0.0.1:1' };
   const connections: unknown[] = [];
   vi.spyOn(Agent.prototype, 'createConnection').mockImplementation(function (this: Agent) {
@@ -112,7 +113,6 @@ it('VaultHttp connects over TLS with the certificates of the caller and the prox
     await errorOf(new VaultHttp('https://127.0.0.1:1', undefined, ca).post('x', undefined, Buffer.alloc(1), signal));
   }
   const proxy = globalAgent.options.proxyEnv;
-  globalAgent.options.proxyEnv = proxyEnv;
   expect(connections).toEqual([
     { ca: 'certificates', proxy, keepAlive: true },
     { ca: undefined, proxy, keepAlive: true },

@@ -364,9 +364,18 @@ describe('the VaultKms constructor', () => {
     [{ failover: { minimumWrappedRegions: 1 } }, 'options.failover has no option minimumWrappedRegions'],
     [{ auth: { method: 'ldap' } }, "options.auth.method must be 'token' or 'approle' or 'kubernetes' or 'aws'"],
     [{ auth: { method: 'token' } }, 'options.auth.token must be a string or a function'],
-    [{ auth: { method: 'token', token: 'a b' } }, 'auth.token must be 1 to 4096 printable ASCII characters without spaces'],
-    [{ auth: { method: 'token', token: 'x'.repeat(4097) } }, 'auth.token must be 1 to 4096 printable ASCII characters without spaces'],
-    [{ auth: { method: 'token', token: '\x7F' } }, 'auth.token must be 1 to 4096 printable ASCII characters without spaces'],
+    [
+      { auth: { method: 'token', token: 'a b' } },
+      'auth.token must be 1 to 4096 printable ASCII characters without spaces',
+    ],
+    [
+      { auth: { method: 'token', token: 'x'.repeat(4097) } },
+      'auth.token must be 1 to 4096 printable ASCII characters without spaces',
+    ],
+    [
+      { auth: { method: 'token', token: '\x7F' } },
+      'auth.token must be 1 to 4096 printable ASCII characters without spaces',
+    ],
     [{ auth: { method: 'approle', roleId: 5 } }, 'options.auth.roleId must be a string'],
     [
       { auth: { method: 'approle', roleId: 'r', secretId: 5 } },
@@ -385,10 +394,16 @@ describe('the VaultKms constructor', () => {
     [{ auth: { ...AWS, serverId: 5 } }, 'options.auth.serverId must be a string'],
     [{ events: { attempted: 5 } }, 'options.events.attempted must be a function'],
     [{ auth: { method: 'token', token: 'x', mount: 'x' } }, 'options.auth has no option mount'],
-    [{ auth: { method: 'approle', roleId: '' } }, 'auth.roleId must be 1 to 4096 printable ASCII characters without spaces'],
+    [
+      { auth: { method: 'approle', roleId: '' } },
+      'auth.roleId must be 1 to 4096 printable ASCII characters without spaces',
+    ],
     [{ auth: { method: 'approle', roleId: 'r', mount: '../x' } }, 'auth.mount is not a path such as approle'],
     [{ auth: { method: 'approle', roleId: 'r', secretId: '' } }, 'auth.secretId is empty'],
-    [{ auth: { method: 'kubernetes', role: '' } }, 'auth.role must be 1 to 4096 printable ASCII characters without spaces'],
+    [
+      { auth: { method: 'kubernetes', role: '' } },
+      'auth.role must be 1 to 4096 printable ASCII characters without spaces',
+    ],
     [{ auth: { method: 'kubernetes', role: 'r', jwt: '' } }, 'auth.jwt is empty'],
     [
       { auth: { method: 'aws', role: 'r', serverId: 'a b', credentials: async () => ({}) } },
