@@ -82,7 +82,7 @@ describe('an attacker who can write to the table', () => {
     }
   });
 
-  it('can undo a revocation for cold processes', async () => {
+  it('can undo a revocation for processes with an empty key cache', async () => {
     const row = rowOf(await seal('p', 'x'));
     world.metastore.change(row, { revoked: true });
     const successor = rowOf(await seal('p', 'y'));
@@ -107,7 +107,7 @@ describe('an attacker who can write to the table', () => {
     expect(await createdBy()).toBe(created);
   });
 
-  it('can plant a System Key that they know if they may also wrap with the KMS key', async () => {
+  it('can insert a System Key whose bytes they know if they may also encrypt with the KMS key', async () => {
     const known = Buffer.alloc(32, 9);
     const encryptedKey = await wrappedBy(world.kms, Buffer.from(known), noDeadline());
     const created = Math.floor(world.clock.nowMs / 1000) as never;
@@ -116,7 +116,7 @@ describe('an attacker who can write to the table', () => {
     expect(aeadOpen(createSecretKey(known), row.encryptedKey)).toHaveLength(32);
   });
 
-  it('can make every request call KMS, by writing a row whose wraps name a key that KMS refuses', async () => {
+  it('can make every request call KMS by writing a row whose wraps name a key that KMS refuses', async () => {
     const emulator = await startKmsEmulator();
     const { keyArn } = await emulator.ensureKey('us-west-2', 'alias/keyfold');
     const options = { keys: { 'us-west-2': keyArn }, preferredRegion: 'us-west-2', endpoint: emulator.endpoint };
@@ -138,7 +138,7 @@ describe('an attacker who can write to the table', () => {
   });
 });
 
-it('an attacker who impersonates KMS in one region gets data keys, because maintenance sends them to a region whose wrap does not open', async () => {
+it('an attacker who impersonates KMS in one region gets data keys, because maintenance sends a data key to each region that fails to decrypt a wrap of that key', async () => {
   const [WEST, EAST] = ['us-west-2', 'us-east-1'];
   const systemKey = Buffer.alloc(32, 9);
   const kms = await startKmsEmulator();

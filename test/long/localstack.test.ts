@@ -313,7 +313,7 @@ it('deploy:roles makes the roles of the template, with the permissions boundary'
 });
 
 describe('deploy', () => {
-  it('makes the functions and the first System Keys, which each region opens', async () => {
+  it('makes the functions and the first System Keys, which KMS in every region can unwrap', async () => {
     const lines = await program(['app', '--yes']);
     for (const region of REGIONS) {
       expect(lines).toContain(`keyfold-app in ${region}: done, and every region opens every System Key`);
@@ -480,7 +480,7 @@ describe('deployed by hand,', () => {
     }
   });
 
-  it('reencrypt.yml makes a state machine that seals a table, and keeps the quarantine when the stack is deleted', async () => {
+  it('reencrypt.yml makes a state machine that seals a table, and keeps the quarantine table if the stack is deleted', async () => {
     await aws(WEST, 's3api', 'create-bucket', [
       '--bucket',
       'keyfold-uploads',

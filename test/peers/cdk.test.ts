@@ -60,7 +60,7 @@ describe('the CDK constructs', () => {
   }
 
   it.for(['an HTTP API', 'every option reversed', 'a REST API', 'no queue'])(
-    'have the same resources as the package with %s',
+    'have the same resources as the packaged app with %s',
     (name) => {
       const { nested } = synthesize(appOf(name).stack);
       const [api, queue] = [nested['keyfold/Api/Stack'], nested['keyfold/Queue/Stack']];
@@ -71,7 +71,7 @@ describe('the CDK constructs', () => {
     },
   );
 
-  it("place the queue's resources only in the queue's stack", () => {
+  it('place the resources of KeyfoldQueue only in the stack of KeyfoldQueue', () => {
     const { nested } = synthesize(appOf('an HTTP API').stack);
     const without = Object.keys(comparable(packages['no queue']?.resources ?? {})).toSorted();
     expect(Object.keys(nested['keyfold/Api/Stack']?.Resources ?? {}).toSorted()).toEqual(without);

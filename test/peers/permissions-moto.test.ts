@@ -163,7 +163,7 @@ describe('with enforced policies', () => {
   });
 });
 
-it('the queues in the packaged app can be deployed unchanged', async () => {
+it('CloudFormation can deploy the queues of the packaged app with their unchanged properties', async () => {
   const app = await packageExample({});
   await app.remove();
   const queues = Object.entries(app.resources).filter(([, { Type }]) => Type === 'AWS::SQS::Queue');

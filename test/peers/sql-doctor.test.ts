@@ -80,7 +80,7 @@ describe.for(KINDS)('keyfold doctor on %s', (kind) => {
   it.for([
     ['created has the type DATE', { created: 'DATE' }],
     ['key_record is too short', { keyRecord: 'VARCHAR(999)' }],
-  ] as const)('reports, before a key is lost, a table in which the column %s', async ([, types]) => {
+  ] as const)('reports a table in which the column %s, because such a table cannot store keys correctly', async ([, types]) => {
     await database.createTable(types);
     expect(await found()).toMatchObject([{ check: 'table writes', state: 'fault' }]);
     await database.createTable({ keyRecord: 'VARCHAR(1000)' });

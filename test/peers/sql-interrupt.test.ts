@@ -12,6 +12,6 @@ beforeAll(async () => {
 });
 afterAll(() => database.stop());
 
-describe('after a signal, on PostgreSQL,', () => {
+describe('on PostgreSQL,', () => {
   interruptedCommandsContract(() => database);
 });

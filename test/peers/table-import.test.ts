@@ -159,7 +159,7 @@ describe.for(KINDS)('keyfold table import from %s', (kind) => {
     return records;
   }
 
-  it('adds every row of a table with several pages, and makes only the calls that the CLI page lists', async () => {
+  it('adds every row of a table with several pages, and makes only the DynamoDB calls that docs/reference/cli.md lists', async () => {
     const records = await fill();
     const run = await tableImport(kind, '--yes');
     expect([run.code, reportOf(run)]).toMatchObject([0, { rows: ROWS, same: ROWS }]);

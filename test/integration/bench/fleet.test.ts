@@ -58,7 +58,7 @@ describe('a simulated fleet', () => {
     expect(attempts).toBeGreaterThan(wishes.length);
   });
 
-  it('scores worse than Asherah and the SDK if its retry policy sends too many attempts', async () => {
+  it('gets a worse score than Asherah and the AWS SDK if the retry policy of Keyfold sends too many attempts', async () => {
     const worse = await sendFleet(storm, 'keyfold', 3, { maxRounds: 50, longestDelayMs: 1, baseDelayMs: 1 });
     const asherah = measure(await sendFleet(storm, 'asherah', 3));
     const sdk = measure(await sendFleet(storm, 'sdk', 3));

@@ -88,7 +88,7 @@ describe('SymmetricKey', () => {
     expect(Object.keys(synthesize(stack).nested)).toEqual(['keyfold/private/Stack', 'keyfold/logging/Stack']);
   });
 
-  it('attaches the policies to a role by ARN, or by name if another region creates them', () => {
+  it('attaches the policies to a role by ARN, or by name if another region creates the policies', () => {
     const outputs = ['Encrypt', 'Decrypt', 'Crypto'].map((kind) => `Outputs.${kind}PolicyArn`);
     expect(policiesOf(['us-west-2']).match(/Outputs\.\w+/g)).toEqual(outputs);
     const names = ['encrypt', 'decrypt', 'crypto'].map((kind) => `:iam::111122223333:policy/allow-${kind}-keyfold`);
@@ -143,7 +143,7 @@ describe('SymmetricKey', () => {
       { administrators: [...LONG_LIST, `${ADMINISTRATOR}x`] },
     ],
     ['props.classification must be a string, not undefined.', { classification: undefined }],
-  ] as const)('throws an error that shows no value: "%s"', ([message, options]) => {
+  ] as const)('throws an error that does not show the wrong value: "%s"', ([message, options]) => {
     expect(() => new SymmetricKey(stackOf(), 'Key', { ...KEY, ...options } as never)).toThrow(new TypeError(message));
   });
 
@@ -159,7 +159,7 @@ describe('SymmetricKey', () => {
     expect(arns).toHaveLength(4096);
   });
 
-  it('attaches the policies of a replacement key by name, because only the first key creates them', () => {
+  it('attaches the policies of a replacement key by name, because only the first key creates policies', () => {
     const policies = policiesOf(['us-west-2'], 2);
     expect(policies).toContain('policy/allow-encrypt-keyfold');
     expect(policies).not.toContain('PolicyArn');
@@ -167,7 +167,7 @@ describe('SymmetricKey', () => {
     expect(policiesOf(['us-west-2'], 1)).toBe(policiesOf(['us-west-2']));
   });
 
-  it('accepts an ARN in any region if the region of its stack is not known yet', () => {
+  it('accepts the ARN of an SNS topic in any region if the region of the stack is not known yet', () => {
     const stack = stackOf('keyfold', {});
     const alarmTopicArn = 'arn:aws:sns:us-east-1:444455556666:security';
     new SymmetricKey(stack, 'Key', { ...KEY, alarmTopicArn });
@@ -263,7 +263,7 @@ describe('KeyTable', () => {
     expect(() => new KeyTable(stackOf(), 'Table', undefined as never)).toThrow(error);
   });
 
-  it('may have three replicas, has the default name EncryptionKey, and lets only roles of its stack write', () => {
+  it('may have three replicas, has the default name EncryptionKey, and lets only roles of the same stack write to the table', () => {
     const stack = stackOf();
     const table = new KeyTable(stack, 'Table', { ...TABLE, replicaRegions: ['us-east-1', 'eu-west-1', 'eu-west-2'] });
     const roles = ['arn:', { Ref: 'AWS::Partition' }, ':iam::', { Ref: 'AWS::AccountId' }, ':role/keyfold-Roles-*'];

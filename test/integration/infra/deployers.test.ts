@@ -50,7 +50,7 @@ describe('the deployment role', () => {
   );
 
   it.for(Object.entries(DEPLOYERS))(
-    'for %s can neither use the key nor let others use the key',
+    'for %s can neither use the KMS key nor let others use the KMS key',
     async ([, deployer]) => {
       for (const action of [
         'kms:Decrypt',
@@ -262,7 +262,7 @@ describe('the deployment role', () => {
       policy: everybodyWhomIamAllows,
     });
 
-    it('may create keys, even if the call is not marked as coming from CloudFormation', async () => {
+    it('may create symmetric KMS keys, even if the call is not marked as coming from CloudFormation', async () => {
       for (const via of [{}, { 'aws:CalledVia': ['cloudformation.amazonaws.com'] }]) {
         const asked = at('*', {
           ...via,
@@ -275,7 +275,7 @@ describe('the deployment role', () => {
     });
 
     it.for([
-      ['may', 'with Classification, while it creates them', { 'aws:TagKeys': ['Classification'] }],
+      ['may', 'with Classification, while the role creates the keys', { 'aws:TagKeys': ['Classification'] }],
       [
         'may',
         'with Classification and the tags of CloudFormation',
@@ -287,7 +287,7 @@ describe('the deployment role', () => {
         'that belong to another service',
         { 'aws:TagKeys': ['Classification'], 'kms:ResourceAliases': ['alias/orders'] },
       ],
-    ] as const)('%s tag keys %s', async ([may, , context]) => {
+    ] as const)('%s tag KMS keys %s', async ([may, , context]) => {
       const copied = Object.fromEntries(Object.entries(context).map(([name, values]) => [name, [...values]]));
       expect(await isAllowed(DEPLOYERS.keys, 'kms:TagResource', key(copied))).toBe(may === 'may');
     });
@@ -319,10 +319,10 @@ describe('the deployment role', () => {
 
     it.for([
       ['create', 'an API', 'POST', api('')],
-      ['change', 'its API', 'PATCH', api('/1', 'keyfold-app')],
-      ['delete', 'its API', 'DELETE', api('/1', 'keyfold-app')],
+      ['change', "the app's API", 'PATCH', api('/1', 'keyfold-app')],
+      ['delete', "the app's API", 'DELETE', api('/1', 'keyfold-app')],
       ['create', 'a stage', 'POST', api('/1/stages')],
-      ['change', 'its stage', 'PATCH', api('/1/stages/$default', 'keyfold-app')],
+      ['change', "a stage of the app's API", 'PATCH', api('/1/stages/$default', 'keyfold-app')],
       ['create', 'a route', 'POST', api('/1/routes')],
       ['change', 'a route', 'PATCH', api('/1/routes/2')],
       ['delete', 'an integration', 'DELETE', api('/1/integrations/2')],
@@ -352,7 +352,7 @@ describe('the deployment role', () => {
     ['iam:CreateRole', 'only on a role with the required permissions boundary'],
     ['iam:PutRolePolicy', 'only on a role with the required permissions boundary'],
     ['iam:PutRolePermissionsBoundary', 'only on a role with the required permissions boundary'],
-    ['iam:DeleteRolePermissionsBoundary', 'on no role if a permissions boundary is required'],
+    ['iam:DeleteRolePermissionsBoundary', 'on a role only if no permissions boundary is required'],
   ] as const)('may perform %s %s', async ([action, where]) => {
     const boundary = `arn:aws:iam::${ACCOUNT}:policy/bounds`;
     const { tableAndRoles } = deployersOf({ RolesBoundaryArn: boundary });
@@ -364,7 +364,7 @@ describe('the deployment role', () => {
 
   // If a policy's description changes, CloudFormation replaces the policy. If the policy has an explicit name, the
   // replacement fails, because the old policy still has this name.
-  it('has policies whose descriptions never change, because CloudFormation would have to replace the policies', () => {
+  it('has policies with fixed descriptions, because CloudFormation would replace a policy if the description changed', () => {
     const described = ['deployers', 'keys'].flatMap((template) =>
       Object.entries(templateOf(template).Resources)
         .filter(([, { Type }]) => Type === 'AWS::IAM::ManagedPolicy')
@@ -401,7 +401,7 @@ describe('the deployment role', () => {
     expect(await isAllowed(DEPLOYERS.app, 'lambda:InvokeFunction', ofLambda('keyfold-maintenance'))).toBe(true);
   });
 
-  it('for keys is one of the key administrators', () => {
+  it('for keys is one of the administrators that the policy of the KMS key names', () => {
     expect(DEPLOYERS.keys.arn).toBe(OUTSIDERS['a key administrator without IAM'].arn);
   });
 });

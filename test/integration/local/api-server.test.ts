@@ -167,38 +167,38 @@ describe("Lambda's Invoke API of npm start", () => {
     expect(calls).toEqual([['seal', '{}', TIMEOUT_MS, expect.any(String)]]);
   });
 
-  it('runs the function for the type Event, and does not report its failure', async () => {
+  it('runs the function for the invocation type Event, and does not report a failure of the function', async () => {
     results = { seal: () => Promise.reject(new Error('it')) };
     expect(await invoke('{}', 'Event')).toEqual({ status: 202, headers: KEPT, body: '' });
     expect(calls).toHaveLength(1);
     expect(answered).toEqual([line('INVOKE seal', '202')]);
   });
 
-  it('does not run the function for the type DryRun', async () => {
+  it('does not run the function for the invocation type DryRun', async () => {
     expect(await invoke('{}', 'DryRun')).toEqual({ status: 204, headers: KEPT, body: '' });
     expect([calls, answered]).toEqual([[], [line('INVOKE seal', '204')]]);
   });
 
   it.for([
     [
-      'an error of the function',
+      'the function throws an error',
       () => Promise.reject(new FunctionFailure({ errorType: 'Forbidden', errorMessage: 'no', trace: ['at'] })),
       '{"errorType":"Forbidden","errorMessage":"no","trace":["at"]}',
       '200 Forbidden',
     ],
     [
-      'an environment that ends',
+      'the environment of the function ends',
       () => Promise.reject(new RangeError('it has ended')),
       '{"errorType":"RangeError","errorMessage":"it has ended","trace":[]}',
       '200 RangeError',
     ],
     [
-      'a result over 6 MiB',
+      'the result is over 6 MiB',
       () => `"${'x'.repeat(6 * MIB - 1)}"`,
       '{"errorType":"Function.ResponseSizeTooLarge","errorMessage":"The answer is over 6 MiB."}',
       '200 Function.ResponseSizeTooLarge',
     ],
-  ] as const)('returns %s as a failure of the function', async ([, result, body, outcome]) => {
+  ] as const)('responds with a failure of the function if %s', async ([, result, body, outcome]) => {
     results = { seal: result };
     const failed = { ...headers, 'x-amz-function-error': 'Unhandled' };
     expect(await invoke('{}')).toEqual({ status: 200, headers: failed, body });
@@ -224,7 +224,7 @@ describe("Lambda's Invoke API of npm start", () => {
       'INVOKE seal',
     ],
     [
-      'another action',
+      'an action other than Invoke',
       '/2015-03-31/functions',
       {},
       404,

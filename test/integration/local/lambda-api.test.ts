@@ -243,7 +243,7 @@ describe("Lambda's Invoke API in the local world", () => {
       400,
       'The log type must be one of None, Tail.',
     ],
-  ] as const)('refuses, as Lambda does, %s', async ([, name, event, more, error, status, message]) => {
+  ] as const)('refuses %s, with an error name that Lambda uses', async ([, name, event, more, error, status, message]) => {
     await expect(invoke(name, event, more)).rejects.toMatchObject({
       name: error,
       message,

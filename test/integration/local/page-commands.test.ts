@@ -32,7 +32,7 @@ it.for([
     [...ERASE_TENANT, '--reason', 'over', '--wait', '24h'],
   ],
   ['erase', erase, { partition: 'tenant-1', step: 'cancel' }, [...ERASE_TENANT, '--cancel']],
-] as const)('%s runs one command for the page, and returns what it printed', async ([, perform, body, args]) => {
+] as const)('%s runs one command for the page, and returns the output and the exit code of that command', async ([, perform, body, args]) => {
   const { events, run } = recorder({ exitCode: 3 });
   const command = `keyfold ${args.map((word) => (word === '' ? "''" : word)).join(' ')}`;
   expect(await perform(run, body)).toEqual({ command, exitCode: 3, stdout: '{"due":1800000000}', stderr: 'told' });
@@ -40,10 +40,10 @@ it.for([
 });
 
 it.for([
-  ['the end of the waiting time', {}, 1_800_000_000_000],
-  ['the current time if the status of the erasure has no end', { stdout: '{}' }, 0],
-  ['the current time if the command that reads the status fails', { exitCode: 1, stdout: '' }, 0],
-] as const)('the last step of an erasure runs at %s', async ([, status, notBeforeMs]) => {
+  ['only after the end of the waiting time', {}, 1_800_000_000_000],
+  ['at any time if the status of the erasure names no end of the waiting time', { stdout: '{}' }, 0],
+  ['at any time if the command that reads the status fails', { exitCode: 1, stdout: '' }, 0],
+] as const)('the last step of an erasure may run %s', async ([, status, notBeforeMs]) => {
   const { events, run } = recorder(status);
   const { command } = await erase(run, { partition: 'tenant-1', step: 'finish' });
   expect(command).toBe('keyfold partitions erase tenant-1 --confirm tenant-1 --finish');

@@ -2,7 +2,7 @@ import { GetQueueAttributesCommand, ReceiveMessageCommand, SendMessageCommand, S
 import { expect, it } from 'vitest';
 import { startQueues } from '../../../local/queues.ts';
 
-it('a message of the local input queue moves to the queue for dead letters after 100 attempts', async () => {
+it('a message in the local input queue moves to the dead-letter queue after 100 attempts', async () => {
   const queues = await startQueues(0);
   const client = new SQSClient({ endpoint: queues.endpoint, region: 'us-west-2' });
   const urlOf = (name: string): string => queues.environment['KEYFOLD_OUTPUT_QUEUE_URL']?.replace(/[^/]+$/, name) ?? '';

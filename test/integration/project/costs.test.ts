@@ -42,7 +42,7 @@ describe('the processes of a fleet in the cost model', () => {
     expect(pairsMetBy(1e6, 4)).toBeCloseTo(4);
   });
 
-  it('make as many calls as the real code', async () => {
+  it('make as many KMS and DynamoDB calls as the real code', async () => {
     const world = new FakeDependencies();
     const payload = Buffer.from('x');
     const partitions = ['a', 'b', 'c', 'd'];

@@ -42,7 +42,7 @@ describe('freezing a process with TLS connections', () => {
     await rm(folder, { recursive: true });
   });
 
-  it.for(ROLES)('never makes %s use an old connection or lose a request', async (role) => {
+  it.for(ROLES)('never makes the process use an old connection or lose a request (role: %s)', async (role) => {
     const process = await start(role);
     const lateBefore = world.count('late');
     for (const forgetting of FORGETTING) {
@@ -60,7 +60,7 @@ describe('freezing a process with TLS connections', () => {
 
   // The test omits roles that use the caller's own client, because that client waits on a dead connection until the
   // attempt times out.
-  describe.for(ROLES.filter((role) => !role.includes('caller')))('during the TLS handshake of %s', (role) => {
+  describe.for(ROLES.filter((role) => !role.includes('caller')))('during a TLS handshake of the process (role: %s)', (role) => {
     it.for(['nothing', 'all but the last byte'] as const)(
       'makes the process open a new connection if %s of the response has arrived',
       async (released) => {
@@ -79,7 +79,7 @@ describe('freezing a process with TLS connections', () => {
 
 // These tests mostly wait, so they run at the same time. Each test has its own servers.
 describe.concurrent('freezing a process with plain HTTP connections', () => {
-  it.for(ROLES)('for 0.1 to 11 seconds loses no request of %s', (role) =>
+  it.for(ROLES)('for 0.1 to 11 seconds loses no request of the process (role: %s)', (role) =>
     withProcess(role, {}, async (process, world) => {
       for (const [ms, forgetting] of [
         [120, 'silence'],
@@ -101,7 +101,7 @@ describe.concurrent('freezing a process with plain HTTP connections', () => {
   // The test omits roles that use the caller's own client, because that client waits on a dead connection until the
   // attempt times out.
   it.for(ROLES.filter((role) => !role.includes('caller')))(
-    'loses no request of %s, whenever the freeze begins',
+    'loses no request of the process, whenever the freeze begins (role: %s)',
     (role) =>
       withProcess(role, { RESETS_NEW_CONNECTIONS: 'true' }, async (process, world) => {
         const random = new Seeded(role.length);

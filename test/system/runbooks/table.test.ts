@@ -93,7 +93,7 @@ describe('a lost key table', () => {
     expect(await world.decrypt('tenant-1', record, world.open(RESTORED))).toBe('before');
   });
 
-  it('can copy the keys made after the restore point from a replica, but revocations after that point must be repeated', async () => {
+  it('can get back the keys made after the restore point from a replica, but revocations after that point must be repeated', async () => {
     const before = await world.encrypt('tenant-1', 'before');
     const { KeyId, Created } = before.Key.ParentKeyMeta;
     const backup = await world.rows();

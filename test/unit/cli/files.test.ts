@@ -75,7 +75,7 @@ describe('two paths to the same file', () => {
 });
 
 describe('a file that cannot be read or written', () => {
-  it('is refused at once if an option gives it an empty name, or if --output names standard output', async () => {
+  it('is refused before any file is written if its name is empty, or if --output names standard output', async () => {
     for (const option of ['--quarantine', '--output', '--report', '--checkpoint', '--audit-file']) {
       const { code, stderr } = await reencrypt({ [option]: '' });
       expect({ code, stderr }).toEqual({ code: 2, stderr: `keyfold: ${option} names no file.\n` });
@@ -85,7 +85,7 @@ describe('a file that cannot be read or written', () => {
     expect(await readdir(folder)).toEqual(['rows']);
   });
 
-  it('is named before the work begins if its folder does not exist', async () => {
+  it('is named in an error before the work begins if the folder of the file does not exist', async () => {
     for (const option of ['--quarantine', '--output', '--report', '--checkpoint', '--audit-file']) {
       const { code, stderr } = await reencrypt({ [option]: at('none/x') });
       expect({ option, code, stderr }).toMatchObject({
@@ -101,7 +101,7 @@ describe('a file that cannot be read or written', () => {
     });
   });
 
-  it('is named if the device is full, after the counts have been printed', async () => {
+  it('is named in an error if the device is full, after the counts have been printed', async () => {
     const full = 'The file /dev/full cannot be written: ENOSPC.';
     const verified = await keyfold(['verify', at('rows'), '--report', '/dev/full']);
     expect(verified).toMatchObject({ code: 1, stderr: `keyfold: ${full}\n` });
@@ -112,7 +112,7 @@ describe('a file that cannot be read or written', () => {
     expect((await keyfold(['keys', 'rotate', '--audit-file', '/dev/full'])).stderr).toBe(`keyfold: ${full}\n`);
   });
 
-  it('is named if it is a directory', async () => {
+  it('is named in an error if it is a directory', async () => {
     expect(await keyfold(['verify', folder])).toMatchObject({
       code: 2,
       stderr: `keyfold: The file ${folder} cannot be read: EISDIR.\n`,
@@ -134,7 +134,7 @@ describe('invalid arguments', () => {
     expect(await readdir(folder)).toEqual(['rows']);
   });
 
-  it('are refused by keys prove --against if they name no table, or the key table itself', async () => {
+  it('are refused by keys prove if --against names no table, or names the key table itself', async () => {
     const arn = 'arn:aws:dynamodb:us-west-2:111122223333:table/EncryptionKey';
     for (const table of ['', 'EncryptionKey', arn]) {
       const { code, stderr } = await keyfold(['keys', 'prove', '--dry-run', '--against', table]);
@@ -269,13 +269,13 @@ describe('a command that lacks a setting', () => {
       {},
       'set DATABASE_URL to the database with the rows',
     ],
-  ])('names the setting: %s', async ([command, environment, fault]) => {
+  ])('names the missing setting in the error (%s)', async ([command, environment, fault]) => {
     const args = command.replace('REPORT', at('report')).replace('QUARANTINE', at('quarantine')).split(' ');
     const { code, stderr } = await keyfold(args, environment);
     expect({ code, stderr }).toEqual({ code: 2, stderr: `keyfold: Keyfold cannot start:\n- ${fault}\n` });
   });
 
-  it('names the setting if it is the region of the key table', async () => {
+  it('names the missing setting in the error if the setting is the region of the key table', async () => {
     for (const name of ['AWS_REGION', 'AWS_DEFAULT_REGION']) vi.stubEnv(name, undefined);
     vi.stubEnv('AWS_CONFIG_FILE', at('none'));
     const { code, stderr } = await keyfold(['keys', 'prove', '--against', 'Backup']);
@@ -288,7 +288,7 @@ describe('a command that lacks a setting', () => {
 });
 
 it.for(['keys list', 'doctor', 'table import'].flatMap((one) => [[one, 'mysql'] as const, [one, 'postgres'] as const]))(
-  '%s explains that the driver of a database refuses the URL (%s)',
+  '%s explains why the database driver refuses a URL with an unescaped percent sign in the password (%s)',
   async ([command, protocol]) => {
     const url = `${protocol}://u:100%CANARY@127.0.0.1:1/keys`;
     const name = command === 'table import' ? 'DATABASE_URL' : 'KEYFOLD_METASTORE_URL';

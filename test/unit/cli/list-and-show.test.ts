@@ -128,7 +128,7 @@ function setting(seconds: number): string {
 }
 
 describe('minimum dates', () => {
-  it('are shown by keys list, which marks the keys created before them', async () => {
+  it('are shown by keys list, which marks the keys created before these dates', async () => {
     const sealing = { KEYFOLD_MIN_SEALING_CREATED: setting(created) };
     const run = await world.keyfold(['keys', 'list'], sealing);
     expect(run.stderr).toBe(
@@ -142,7 +142,7 @@ describe('minimum dates', () => {
     expect(stderr).toContain('open nothing (KEYFOLD_MIN_OPENING_CREATED)');
   });
 
-  it('also apply to an Intermediate Key whose System Key was created before them', async () => {
+  it('also apply to an Intermediate Key whose System Key was created before these dates', async () => {
     const id = '_IK_late_orders_shop';
     await world.put(keyRecord(id, created + 60, { parent: keyRecord(SYSTEM_KEY, created) }));
     const stateWith = async (name: string): Promise<string> => {

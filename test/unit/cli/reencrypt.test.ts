@@ -192,7 +192,7 @@ describe('keyfold reencrypt on a JSON Lines file', () => {
     ['open', 'written'],
     ['seal', undefined],
   ] as const)(
-    'with --verb %s and a context, accepts a record without a proof only if its key is older than KEYFOLD_UNBOUND_BEFORE',
+    'with --verb %s and a context, accepts a record without a proof only if the key of the record is older than KEYFOLD_UNBOUND_BEFORE',
     async ([verb, accepted]) => {
       const old = await seal();
       const unboundBefore = String(await rotate());
@@ -338,7 +338,7 @@ describe('keyfold reencrypt on a JSON Lines file', () => {
     },
   );
 
-  it('does not seal a whole document that has sealed fields, because their keys would become unknown', async () => {
+  it('does not seal a whole document that has sealed fields, because the keys of those fields would become unknown', async () => {
     const source = await write('rows', [JSON.stringify({ r: { card: compact(await seal()) } }), '{"r":{"card":"1"}}']);
     const options = ['--verb', 'seal', '--partition', 'tenant-1', '--field', 'r', '--output', at('out'), '--json'];
     expect(await countsOf(reencrypt(source, ...options), 1)).toMatchObject({
@@ -590,7 +590,7 @@ describe('the checkpoint of a run that was killed', () => {
     ['endpoint', ['dynamodb:T', rewrap], ['dynamodb:T', [...rewrap, '--source-endpoint', 'http://127.0.0.1:9']]],
     ['KMS encryption context', [postgres, kms], [postgres, [...kms, '--kms-context', 'app=shop']]],
     ['service', [postgres, rewrap], [postgres, rewrap, POSTGRES, { KEYFOLD_SERVICE: 'other' }]],
-  ])('is refused for another %s', async ([, first, second]) => {
+  ])('is refused if the next run has another %s', async ([, first, second]) => {
     expect((await killed(...first)).code).toBe(1);
     expect(await readFile(at('run.json'), 'utf8')).not.toContain('CANARY');
     const { code, stderr } = await killed(...second);
@@ -603,7 +603,7 @@ describe('the checkpoint of a run that was killed', () => {
   it.for([
     ['r', 0],
     ['s', 2],
-  ] as const)('remembers whether a row had the field %s', async ([field, expectedCode]) => {
+  ] as const)('remembers whether a row of the killed run had the field %s', async ([field, expectedCode]) => {
     const run = ['--verb', 'rewrap', '--field', field];
     const cell = { kind: 'text', text: compact(await seal()) } as const;
     const first = killedSource(() => world.operator.clock.advance(5000), pageOf(new Map([['r', cell]])));
@@ -652,7 +652,7 @@ describe('the checkpoint of a run that was killed', () => {
   });
 
   it.for(['PGHOST', 'PGPORT', 'PGDATABASE'])(
-    'is refused if %s has changed and the URL does not override it',
+    'is refused if the variable %s has changed and the URL does not override this variable',
     async (name) => {
       const url = 'postgres://';
       vi.stubEnv(name, '5432');
@@ -769,7 +769,7 @@ it('a source table in another region is not read at the AWS endpoint that is set
   expect(tableIn('eu-west-1')).toHaveProperty('table', { tableName: 'T', region: 'eu-west-1' });
 });
 
-it('keyfold reencrypt and keyfold verify pass the table options to the reader of the table', async () => {
+it('keyfold reencrypt and keyfold verify pass the options for the source to the reader of that source', async () => {
   const opened: unknown[] = [];
   world.operator.adapters.openRows = async (options) => {
     opened.push(options);
@@ -884,7 +884,7 @@ it.for([
     goes('--plaintext', '--verb seal or open'),
   ],
   [
-    'a partition and its field',
+    'both --partition and --partition-field',
     [...SEAL, '--partition-field', 't'],
     "error: option '--partition-field <name>' cannot be used with option '--partition <partition>'",
   ],

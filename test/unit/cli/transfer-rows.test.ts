@@ -174,9 +174,9 @@ it.for<[name: string, dryRun: boolean, outcomes: Outcome[], code: number]>([
 );
 
 it.for([
-  ['no terminal', undefined, []],
-  ['another answer', 'y', ['Type yes to add 2 rows: ']],
-] as const)('a transfer adds nothing without confirmation: %s', async ([, answer, asked]) => {
+  ['there is no terminal to confirm on', undefined, []],
+  ['the answer is not yes', 'y', ['Type yes to add 2 rows: ']],
+] as const)('a transfer adds nothing if %s', async ([, answer, asked]) => {
   const before = [rowOf('missing', 1), rowOf('missing', 2)];
   expect(await run({ compared: [before], ...(answer !== undefined && { answer }) })).toEqual({
     code: 1,

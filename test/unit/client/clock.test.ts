@@ -69,7 +69,7 @@ describe('a client with a wrong clock', () => {
       refused('InvalidSignatureException', 'Signature expired: …'),
     ],
     ['ahead', 'Lambda after RequestTimeTooSkewed', -2, refused('RequestTimeTooSkewed', '…')],
-  ] as const)('corrects a clock that is two hours %s (over %s)', async ([, attempt, hours, refusal]) => {
+  ] as const)('sends a refused request again with the corrected time if the clock is two hours %s (over %s)', async ([, attempt, hours, refusal]) => {
     const way = attempt.startsWith('HTTP') ? 'HTTP' : 'Lambda';
     const client = await clientOf(way, [at(hours * HOUR_MS, refusal), at(hours * HOUR_MS, good)]);
     expect(await client.decrypt('kf1.x')).toEqual(new Uint8Array(HELLO));
@@ -200,7 +200,7 @@ describe('a client with a wrong clock', () => {
   });
 });
 
-it('the client corrects its clock only if the clock is wrong by four minutes or more', async () => {
+it('the client corrects the time of requests only if the clock is wrong by four minutes or more', async () => {
   for (const [minutes, requests] of [
     [3, 1],
     [-3, 1],
@@ -267,7 +267,7 @@ describe('a client with expired credentials', () => {
     ['HTTP', 'an unknown exception', 'The security token included in the request is expired'],
     ['Lambda', 'ExpiredTokenException', 'The security token included in the request is expired'],
     ['Lambda', 'UnrecognizedClientException', 'The security token included in the request is invalid.'],
-  ] as const)('gets new credentials over %s after %s', async ([way, name, message]) => {
+  ] as const)('gets new credentials if a call of the %s API fails with %s', async ([way, name, message]) => {
     let asked = 0;
     const inAnHour = new Date(Date.now() + HOUR_MS);
     const credentials = () =>

@@ -82,7 +82,7 @@ it.for([
 it.for([
   ['an HTTP API', { 'apigw-requestid': 'g1', 'x-amzn-requestid': 'other' }],
   ['a REST API or a function URL', { 'x-amzn-requestid': 'g1' }],
-] as const)('an error has the request ID in a response of %s', async ([, headers]) => {
+] as const)('an error has the request ID from the headers that %s sends', async ([, headers]) => {
   expect(await thrownFor('HTTP', { status: 403, headers, body: '{}' })).toMatchObject({ requestId: 'g1' });
 });
 
@@ -145,7 +145,7 @@ function statusOf(name: string): number {
 }
 
 describe('an error from Lambda', () => {
-  it('has a client error code if and only if the SDK documents the error', async () => {
+  it("is in this test's table of error codes if and only if the SDK documents the error", async () => {
     const command = createRequire(import.meta.url).resolve('@aws-sdk/client-lambda/package.json');
     const types = await readFile(join(dirname(command), 'dist-types/commands/InvokeCommand.d.ts'), 'utf8');
     const documented = Array.from(

@@ -57,7 +57,7 @@ it('a second freeze does not extend the time that the guard allows for a respons
 it.for([
   ['the guard notices at once', TICK_MS],
   ['the guard notices only when the connection becomes idle', 0],
-] as const)('a request that waits for a connection gets a new one after a freeze that %s', async ([, ms]) => {
+] as const)('a request that waits for a connection gets a new connection after a freeze that %s', async ([, ms]) => {
   detected.mockReset().mockReturnValue(false);
   agent.maxSockets = 1;
   const second = get({ port: (server.address() as AddressInfo).port, agent });

@@ -15,9 +15,9 @@ beforeEach(() => void captureOutput());
 afterEach(() => vi.restoreAllMocks());
 
 const DOORS: Readonly<Record<string, OpenDoor>> = {
-  'the HTTP door': overHttp,
-  'the direct door': directly,
-  'the queue door': byQueue,
+  'the HTTP API': overHttp,
+  'a directly invoked function': directly,
+  'the queue function': byQueue,
   'the library': inTheLibrary,
   'the client': byClient,
 };
@@ -103,7 +103,7 @@ describe.for(Object.entries(DOORS))('%s', ([, open]) => {
     }
   });
 
-  it('opens unbound records with a context only if their key is older than unboundBefore', async () => {
+  it('opens an unbound record for a request with a context only if the key of the record is older than unboundBefore', async () => {
     const world = new FakeDependencies();
     const requests = await stored(open(world), '');
     const [created = 0] = world.metastore.ofKind('IK').map((row) => row.created);
@@ -202,7 +202,7 @@ describe.for(Object.entries(DOORS))('%s', ([, open]) => {
     expect(world.log.take()).toEqual([]);
   });
 
-  it('counts the entries of context and contextFrom together', async () => {
+  it('counts the entries of context and contextFrom together, and refuses more than 16', async () => {
     const world = new FakeDependencies();
     const send = open(world);
     expect(outcomeOf(await send('encrypt-fields', withEntries(16)))).toBe('InvalidRequest');
@@ -227,8 +227,8 @@ describe.for(Object.entries(DOORS))('%s', ([, open]) => {
 });
 
 describe.for([
-  ['the HTTP door', overHttp],
-  ['the queue door', byQueue],
+  ['the HTTP API', overHttp],
+  ['the queue function', byQueue],
 ] as const)('%s', ([, open]) => {
   it.for([
     ['without escapes', '"id":"1","id":"1"'],
@@ -236,7 +236,7 @@ describe.for([
     ['as __proto__', '"__proto__":"1","__proto__":"2"'],
     ['as an escaped __proto__', String.raw`"__proto__":"1","\u005f_proto__":"2"`],
     ['with a surrogate pair', '"\u{10000}":"1",' + String.raw`"\ud800\udc00":"2"`],
-  ] as const)('refuses a context in which a name appears twice %s', async ([, twice]) => {
+  ] as const)('refuses a context in which a name appears twice (%s)', async ([, twice]) => {
     const world = new FakeDependencies();
     const send = open(world);
     for (const [operation, members] of [

@@ -26,7 +26,7 @@ function parsed(payload: string | undefined): Record<string, unknown> {
   return JSON.parse(payload ?? 'null') as Record<string, unknown>;
 }
 
-describe('the direct door', () => {
+describe('a directly invoked function', () => {
   it('decrypts what it encrypted for the partition that the event names', async () => {
     const invoke = openDirectDoor();
     const sealed = parsed((await invoke(sampleEvent('encrypt'))).payload);
@@ -129,7 +129,7 @@ describe('a number in a document', () => {
   });
 });
 
-describe('the direct door', () => {
+describe('a directly invoked function', () => {
   it.for([
     ['InvalidRequest', 'is null', 'null'],
     ['InvalidRequest', 'is an array', '[]'],
@@ -238,7 +238,7 @@ describe('the direct door', () => {
   });
 });
 
-it('the direct door logs no part of the event, even if Powertools is set to log events', async () => {
+it('a directly invoked function logs no part of the event, even if Powertools is set to log events', async () => {
   vi.stubEnv('POWERTOOLS_LOGGER_LOG_EVENT', 'true');
   vi.stubEnv('POWERTOOLS_LOG_LEVEL', 'DEBUG');
   const invoke = openDirectDoor();

@@ -24,7 +24,7 @@ async function failingWith(error: Error): ReturnType<ReturnType<typeof openDoor>
   return openDoor({ world })(request('decrypt', body));
 }
 
-describe('the HTTP door', () => {
+describe('the HTTP API', () => {
   it('decrypts what it encrypted', async () => {
     const send = openDoor();
     const sealed = await send(sampleEvent('api-encrypt-iam'));
@@ -204,7 +204,7 @@ describe('an HTTP request', () => {
     expect(await ask(most)).toMatchObject({ status: 413, body: { code: 'PayloadTooLarge' } });
   });
 
-  it('may have as large a body as the plaintext limit requires, up to the size of an event', () => {
+  it('may have a body as large as the plaintext limit requires, up to the size of a Lambda event', () => {
     expect(bodyLimitBytes('decrypt', 1_000_000)).toBe(1_333_336 + 65_536);
     expect(bodyLimitBytes('encrypt-batch', 1000)).toBe(6_291_456);
     expect(bodyLimitBytes('decrypt-fields', 1000)).toBe(6_291_456);

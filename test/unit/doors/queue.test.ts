@@ -164,7 +164,7 @@ describe('a queue message', () => {
     });
   });
 
-  it('is encrypted despite skipSealed if its value only looks encrypted', async () => {
+  it('has a field encrypted despite skipSealed if the value of the field only looks encrypted', async () => {
     const regional = new RegionalDependencies();
     const { key, data } = await regional.process().session('tenant-1').encrypt(Buffer.from('1'));
     const parent = { ...key.parent, id: `_IK_tenant-1_svc_prod_us-${'a'.repeat(3000)}-1` };
@@ -268,7 +268,7 @@ describe('a queue message that fails', () => {
     expect(queues.in(DEAD_LETTERS)).toHaveLength(1);
   });
 
-  it('goes to the dead-letter queue if the output queue refuses its result permanently', async () => {
+  it('goes to the dead-letter queue if the output queue refuses the result permanently', async () => {
     queues.faultOf = (url) =>
       url === OUTPUT ? { errorName: 'InvalidParameterValue', isTransient: false, refusesContent: true } : undefined;
     expect(await open()([queueRecord('a', sealing())])).toEqual([]);
@@ -287,7 +287,7 @@ describe('a queue message that fails', () => {
     expect(codesOf(queues.in(DEAD_LETTERS))).toEqual(['PayloadTooLarge']);
   });
 
-  it('is logged with the reason why the output queue refused its result', async () => {
+  it('is logged with the reason why the output queue refused the result', async () => {
     queues.faultOf = (url) =>
       url === OUTPUT ? { errorName: 'InvalidParameterValue', isTransient: false, refusesContent: true } : undefined;
     await open()([queueRecord('a', sealing())]);
@@ -308,13 +308,13 @@ describe('a queue message that fails', () => {
     );
   });
 
-  it('returns to the queue if the dead-letter queue refuses it permanently', async () => {
+  it('returns to the source queue if the dead-letter queue refuses the message permanently', async () => {
     const fault = { errorName: 'InvalidParameterValue', isTransient: false, refusesContent: true };
     queues.faultOf = () => fault;
     expect(await open()([queueRecord('a', 'bad'), queueRecord('b', sealing())])).toEqual(['a', 'b']);
   });
 
-  it('returns to the queue if the dead-letter queue refuses it temporarily', async () => {
+  it('returns to the source queue if the dead-letter queue refuses the message temporarily', async () => {
     queues.faultOf = (url) => (url === DEAD_LETTERS ? { errorName: 'AccessDenied', isTransient: false } : undefined);
     expect(await open()([queueRecord('a', 'bad'), queueRecord('b', sealing())])).toEqual(['a']);
     expect(queues.in(OUTPUT)).toHaveLength(1);
@@ -332,7 +332,7 @@ describe('a queue message that fails', () => {
     expect(output.text()).toContain('"messageIds":["a","b"]');
   });
 
-  it('loses the error code of an earlier failure, but keeps its other attributes', async () => {
+  it('loses the error code of an earlier failure, but keeps the other attributes of the message', async () => {
     const attributes = {
       'keyfold-error-code': { dataType: 'String', stringValue: 'Forbidden' },
       order: { dataType: 'Number', stringValue: '1001' },
@@ -405,7 +405,7 @@ describe('a queue message that fails', () => {
     expect(new Set(delays[5]).size).toBeGreaterThan(10);
   });
 
-  it('returns to the queue even if SQS refuses to set its delay', async () => {
+  it('returns to the queue even if SQS refuses to set the delay of the message', async () => {
     queues.postponeFaults = ['MessageNotInflight'];
     world.kms.interfere = () => Promise.reject(new KeyfoldError('KmsUnavailable', 'why'));
     const record = queueRecord('a', sealing());
@@ -478,7 +478,7 @@ describe('a large batch', () => {
   it.for([
     ['forward', 3_600_000],
     ['back', -3_600_000],
-  ] as const)('is processed up to the same message even if the clock jumps %s by an hour', async ([, stepMs]) => {
+  ] as const)('is processed until only the margin of the invocation time is left, even if the clock jumps %s by an hour', async ([, stepMs]) => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'Date', 'performance'] });
     const records = Array.from({ length: 1000 }, (_, i) => queueRecord(`${i}`, sealing()));
     let calls = 0;

@@ -130,7 +130,7 @@ describe('a batch session', () => {
 });
 
 describe('a session without a context', () => {
-  it('refuses a bound record with ContextRequired before it reads a key', async () => {
+  it('throws ContextRequired for a bound record before the session reads a key', async () => {
     const world = new FakeDependencies();
     const record = await open({}, world).withContext(HOME).encrypt(SECRET);
     world.log.take();
@@ -230,7 +230,7 @@ describe('unboundBefore', () => {
     expect(reported).toHaveLength(2);
   });
 
-  it('makes a session report an unbound record only if the record opens', async () => {
+  it('makes a session report an unbound record only if the session decrypts the record', async () => {
     const world = new FakeDependencies();
     const record = await open({}, world).encrypt(SECRET);
     const { created, id } = record.key.parent;

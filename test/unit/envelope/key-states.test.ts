@@ -131,7 +131,7 @@ it('the tables for encrypt and decrypt have one row for each of the 81 states', 
   }
 });
 
-describe('a session (state: cached IK, row of the IK, cached SK, row of the SK)', () => {
+describe('a session (state: cached Intermediate Key (IK), its row, cached System Key (SK), its row; v valid, r revoked, - absent)', () => {
   it.for(ENCRYPT)('in the state %s, encrypts under the %s', async ([state, sealed, calls]) => {
     const process = await inState(state);
     const made = await process.session('tenant').encrypt(Buffer.from('new'));
@@ -141,8 +141,8 @@ describe('a session (state: cached IK, row of the IK, cached SK, row of the SK)'
   });
 });
 
-describe('a session (state: cached IK, row of the IK, cached SK, row of the SK)', () => {
-  it.for(DECRYPT)('in the state %s, ends a decrypt with %s', async ([state, outcome, calls]) => {
+describe('a session (state: cached Intermediate Key (IK), its row, cached System Key (SK), its row; v valid, r revoked, - absent)', () => {
+  it.for(DECRYPT)('in the state %s, decrypts a record with the outcome "%s"', async ([state, outcome, calls]) => {
     const process = await inState(state);
     const work = process.session('tenant').decrypt(record);
     expect(outcome === 'opens' ? String(await work) : await codeOf(work)).toBe(

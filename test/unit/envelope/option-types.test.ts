@@ -264,24 +264,24 @@ describe('a session', () => {
       (row) => ({ ...row, proof: 'x' }),
       'proof must be a Uint8Array whose buffer is not detached, not a string',
     ],
-    ['a mark that is text', (row) => ({ ...row, erased: 'x' }), 'erased must be an object, not a string'],
+    ['an erasure mark that is text', (row) => ({ ...row, erased: 'x' }), 'erased must be an object, not a string'],
     [
-      'a mark without an erasure',
+      'an erasure mark without an erasure ID',
       (row) => ({ ...row, erased: { ...MARK, erase: undefined } }),
       'erased.erase must be a string, not undefined',
     ],
     [
-      'a mark whose date is not a whole number',
+      'an erasure mark whose date is not a whole number',
       (row) => ({ ...row, erased: { ...MARK, at: 0.5 } }),
       'erased.at must be a whole number of seconds',
     ],
     [
-      'a mark whose due date is unsafe',
+      'an erasure mark whose due date is not a safe integer',
       (row) => ({ ...row, erased: { ...MARK, due: 2 ** 53 } }),
       'erased.due must be a whole number of seconds',
     ],
     [
-      'a mark without a proof',
+      'an erasure mark without a proof',
       (row) => ({ ...row, erased: { ...MARK, proof: undefined } }),
       'erased.proof must be a Uint8Array whose buffer is not detached, not undefined',
     ],
@@ -322,7 +322,7 @@ describe('a session', () => {
     ['an undefined key', { key: undefined }, `key of kms.unwrap must be ${BYTES}, not undefined`],
     ['a reason that is a number', { unreadable: 5 }, 'reason of kms.unwrap must be a string, not a number'],
     [
-      'a basis of a row proof whose key has 33 bytes',
+      'a rowProof with a key of 33 bytes',
       { key: Buffer.alloc(32), rowProof: { key: Buffer.alloc(33), sealed: Buffer.alloc(1) } },
       'rowProof of kms.unwrap must have a key of 32 bytes',
     ],
@@ -353,7 +353,7 @@ describe('a session', () => {
     expect(await errorOf(world.process().session('p').encrypt(Buffer.from('x')))).toEqual(error);
   });
 
-  it('accepts a wrap without a basis for the proof of its row', async () => {
+  it('accepts a wrap without a rowProof from kms.wrap', async () => {
     const world = new FakeDependencies();
     const wrap = world.kms.wrap.bind(world.kms);
     Object.assign(world.kms, {

@@ -69,7 +69,7 @@ describe('a key row that cannot be read', () => {
     expect(await decrypt()).toBe('opens, Get IK, Get SK, Unwrap');
   });
 
-  it('is not remembered if a KMS outage was the cause', async () => {
+  it('is not remembered as unreadable if a KMS outage was the cause', async () => {
     world.kms.interfere = () => {
       throw new KeyfoldError('KmsUnavailable', 'out');
     };
@@ -78,7 +78,7 @@ describe('a key row that cannot be read', () => {
     expect(await decrypt()).toBe('opens, Get IK, Get SK, Unwrap');
   });
 
-  it('is sent to KMS once in five seconds if it holds the latest System Key, however many partitions need it', async () => {
+  it('is sent to KMS once in five seconds if it holds the latest System Key, however many partitions need that key', async () => {
     const repair = spoil('SK');
     const seal = (partition: string): Promise<string> => codeOf(service.session(partition).encrypt(Buffer.from('x')));
     expect(await seal('new')).toBe('KeyRowUnreadable');

@@ -176,7 +176,7 @@ it('a credential provider whose own credentials have expired is called once more
 });
 
 describe('RegionalKms.decrypt', () => {
-  it.for([KEY, 'alias/keyfold', undefined])('sends the key that the caller names (%s)', async (keyId) => {
+  it.for([KEY, 'alias/keyfold', undefined])('sends KMS the key ID that the caller gives (%s)', async (keyId) => {
     const region = await regionOf(opened());
     await region.decrypt(Buffer.from('wrap'), keyId, noDeadline());
     const CiphertextBlob = Buffer.from('wrap').toString('base64');
@@ -188,7 +188,7 @@ describe('RegionalKms.decrypt', () => {
     ['a wrap that is too long', 6145, KEY, 'WrapOfImpossibleSize'],
     ['a key of another region', 10, KEY.replace('us-west-2', 'eu-west-1'), 'KeyOfAnotherRegion'],
     ['a key of another account', 10, KEY.replace('111122223333', '999999999999'), 'KeyOfAnotherAccount'],
-  ] as const)('reports %s as corrupt without calling KMS', async ([, length, keyId, errorName]) => {
+  ] as const)('makes no call for %s, and reports the wrap as corrupt', async ([, length, keyId, errorName]) => {
     const region = await regionOf(opened());
     const fault = await errorOf(region.decrypt(Buffer.alloc(length), keyId, noDeadline()));
     expect(fault).toMatchObject({ region: 'us-west-2', action: 'Decrypt', faultClass: 'corrupt', errorName });

@@ -60,7 +60,7 @@ describe('KmsCiphertexts', () => {
     expect(stub?.requests).toHaveLength(5);
   });
 
-  it('opens one connection for several ciphertexts, and sends no encryption context if there is none', async () => {
+  it('opens one connection for several ciphertexts, and sends no encryption context if the caller gives none', async () => {
     stub = await startStub(answer({ Plaintext: 'eA==' }));
     vi.stubEnv('AWS_ENDPOINT_URL_KMS', stub.url);
     const connecting = vi.spyOn(Socket.prototype, 'connect');
@@ -72,7 +72,7 @@ describe('KmsCiphertexts', () => {
     expect(JSON.parse(stub.requests[0]?.body ?? '')).toEqual({ CiphertextBlob: 'Yw==' });
   });
 
-  it('abandons an attempt without a response after three seconds', async () => {
+  it('abandons an attempt that gets no response within three seconds', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     const failed = errorOf(open('hang'));
     for (let i = 1; i <= 5; i += 1) {
@@ -114,7 +114,7 @@ describe('KmsCiphertexts', () => {
     expect(stub?.requests).toHaveLength(2);
   });
 
-  it('abandons a connection that does not open', async () => {
+  it('abandons a connection that does not open within a second', async () => {
     const connecting = holdConnections();
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     const failed = errorOf(new KmsCiphertexts('eu-west-1', undefined).open(Buffer.from('c')));

@@ -97,12 +97,12 @@ describe('a key row', () => {
       'a map with values of other types',
       { M: { Erase: { N: '1' }, At: { S: '1' }, Due: { N: '1.5' }, Proof: { S: '' } } },
     ],
-  ])('is read as marked, but without a valid proof, if its erasure mark is %s', ([, Erased]) => {
+  ])('is read as marked for erasure, but with an empty proof, if the erasure mark is %s', ([, Erased]) => {
     const erased = { erase: '', at: 0, due: 0, proof: Buffer.alloc(0) };
     expect(decodeKeyItem({ ...item, Erased })).toEqual({ ...intermediate, erased });
   });
 
-  it('keeps the mark of an erasure in an attribute next to KeyRecord', () => {
+  it('stores an erasure mark in an attribute next to KeyRecord', () => {
     const erased = { erase: 'e1', at: intermediate.created, due: 240 as never, proof: Buffer.alloc(32, 7) };
     const marked = encodeMarkedItem({ ...intermediate, erased });
     expect(marked).toEqual({

@@ -126,7 +126,7 @@ describe('a partition', () => {
   });
 });
 
-describe('key ids', () => {
+describe('key IDs', () => {
   it("are the same as Asherah's", () => {
     const partition = new KeyNaming(names).parsePartition('my_tenant');
     expect(new KeyNaming(names).systemKeyId).toBe('_SK_svc_prod');
@@ -231,7 +231,7 @@ describe('a record with a key ID that DynamoDB would refuse', () => {
     expect(world.log.take()).toEqual([]);
   });
 
-  it('fails with KeyRowUnreadable if DynamoDB would refuse the ID of the System Key that its Intermediate Key names', async () => {
+  it('fails with KeyRowUnreadable if DynamoDB would refuse the ID of the System Key of the Intermediate Key', async () => {
     const world = new FakeDependencies();
     const record = await world.process({ regionSuffix: 'us-west-2' }).session('p').encrypt(Buffer.from('x'));
     const [row] = world.metastore.ofKind('IK');

@@ -152,7 +152,7 @@ describe('JsonLinesRows', () => {
     expect(await readdir(folder)).toEqual(['in']);
   });
 
-  it('writes each line once, even if its position is asked for after each page', async () => {
+  it('writes each line once, even if the caller asks for the position twice after each page', async () => {
     await writeFile(join(folder, 'in'), '{"r":"old"}\n'.repeat(5000));
     const rows = openRows(['r']);
     const lines: unknown[] = [];
@@ -290,7 +290,7 @@ describe('JsonLinesRows', () => {
     expect(await readdir(folder)).toEqual(['in', 'out']);
   });
 
-  it('refuses an output file that exists, and leaves it as it is', async () => {
+  it('refuses an output file that exists, and leaves that file unchanged', async () => {
     await writeFile(join(folder, 'in'), '{"r":"old"}\n');
     await writeFile(join(folder, 'out'), 'precious');
     await expect(work(undefined)).rejects.toMatchObject({
@@ -302,8 +302,8 @@ describe('JsonLinesRows', () => {
   });
 
   it.for([
-    ['sync', 'before it gives the output its name'],
-    ['datasync', 'before it tells its position'],
+    ['sync', 'before it gives the output file the final name'],
+    ['datasync', 'before it returns a position'],
   ] as const)('calls %s %s, so that a power cut loses no line', async ([method]) => {
     const input = join(folder, 'in');
     await writeFile(input, '{"r":"old"}\n');
@@ -434,7 +434,7 @@ describe('JsonLinesRows', () => {
     expect(await readFile(join(folder, 'out'), 'utf8')).toBe(' "x\\"y" \n{"n":1.50}\n"/w=="\n');
   });
 
-  it('tells its position, and names the file that holds the result so far', async () => {
+  it('returns the position, and names the file that holds the result so far', async () => {
     await writeFile(join(folder, 'in'), '{"r":"old"}\n{"r":"longer"}\n');
     await utimes(join(folder, 'in'), 1, 2);
     const saved = await work(undefined, { pages: 1, isSaved: true });

@@ -367,7 +367,7 @@ describe('metastoreContract', () => {
       'stores only one of many concurrent records',
     ],
     [
-      'keeps another of many concurrent records than it says',
+      'keeps one of many concurrent records, but reports another one as stored',
       (memory) => {
         let calls = 0;
         return {
@@ -660,7 +660,7 @@ describe('systemKeyStoreContract', () => {
     ],
     ...(['only if it has not changed', 'at once to every process', 'copies the renewed key'] as const).map(
       (failure): Wrong => [
-        'replaces a key and says that it was changed',
+        'replaces an unchanged key, but reports that the key had changed',
         (memory) => ({
           replaceKey: async (record, key) => memory.replaceKey(record, key).then(() => 'changed' as const),
         }),
@@ -668,7 +668,7 @@ describe('systemKeyStoreContract', () => {
       ],
     ),
     [
-      'replaces a changed key and says that it was changed',
+      'replaces a changed key, but reports that the key had changed',
       (memory) => ({
         replaceKey: async (record, key) => {
           const present = await memory.load(record.id, record.created);
@@ -679,7 +679,7 @@ describe('systemKeyStoreContract', () => {
       'only if it has not changed',
     ],
     [
-      'replaces no changed key and says that it replaced the key',
+      'does not replace a changed key, but reports that it did',
       (memory) => ({
         replaceKey: async (record, key) => memory.replaceKey(record, key).then(() => 'replaced' as const),
       }),
@@ -687,12 +687,12 @@ describe('systemKeyStoreContract', () => {
     ],
     ['replaces no key', () => ({ replaceKey: async () => 'replaced' as const }), 'only if it has not changed'],
     [
-      'says that it replaced the key of an absent row',
+      'reports that it replaced the key of an absent row',
       () => ({ replaceKey: async () => 'replaced' as const }),
       'creates no row',
     ],
     [
-      'keeps another of many concurrent keys than it says',
+      'keeps one of many concurrent keys, but reports another one as the replacement',
       (memory) => {
         let calls = 0;
         return {

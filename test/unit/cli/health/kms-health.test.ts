@@ -67,7 +67,7 @@ it('the health of a KMS region shows the latency of each call, the key, its rota
   });
 });
 
-it('a KMS region has keyArn: undefined and decrypts: false if DescribeKey fails and no Decrypt succeeds', async () => {
+it('the health of a KMS region has keyArn: undefined and decrypts: false if DescribeKey fails and no Decrypt succeeds', async () => {
   for (const attempts of [{ Decrypt: failed('x') }, { Encrypt: answered(undefined) }]) {
     expect(await healthOf(attempts, failed('x'))).toMatchObject({ keyArn: undefined, decrypts: false });
   }

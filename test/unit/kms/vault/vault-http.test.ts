@@ -18,7 +18,7 @@ afterEach(async () => {
 
 it.for([
   ['again if the freeze guard has closed the connection', new FrozenConnection(), 2],
-  ['only once if the connection breaks for another reason', new Error('broken'), 1],
+  ['only once if something other than the freeze guard breaks the connection', new Error('broken'), 1],
 ] as const)('VaultHttp sends a request %s', async ([, fault, requests]) => {
   stub = await startStub('hang', OK);
   const sent = vi.spyOn(http, 'request');
@@ -97,7 +97,7 @@ it('VaultHttp reads a response of 64 KiB, and refuses a longer response', async 
   expect(await errorOf(post({ status: 200, body: `${whole} ` }))).toMatchObject({ code: 'AnswerTooLong' });
 });
 
-it('VaultHttp connects over TLS with the certificates of the caller and the proxy of the process', async () => {
+it('VaultHttp connects over TLS with the CA certificates that the caller gives and the proxy that the process uses', async () => {
   stub = await startStub(OK);
   const { proxyEnv } = globalAgent.options;
   onTestFinished(() => void (globalAgent.options.proxyEnv = proxyEnv));

@@ -42,7 +42,7 @@ function tableWith(rows: readonly (readonly (string | null)[])[], rowCount: numb
 }
 
 describe('the key table in PostgreSQL', () => {
-  it("selects rows of exactly one ID, as arrays of the server's texts", async () => {
+  it('selects only the rows of one ID, and gets each row as an array of the texts that the server sends', async () => {
     const { table, sent, texts } = tableWith([]);
     await table.select({ id: ID }, deadline);
     await table.select({ id: ID, limit: 1 }, deadline);

@@ -56,7 +56,7 @@ describe("an operator's table in SQL", () => {
     expect(seen.writes).toBe(1);
   });
 
-  it('reports a key that does not exist, without a write', async () => {
+  it('reports that a key does not exist, and writes nothing', async () => {
     const { operator, seen } = tableOf([NEW]);
     expect([await operator.revoke(OLD), seen.writes]).toEqual(['absent', 0]);
   });
