@@ -102,7 +102,7 @@ describe.for(ASHERAHS)('Asherah %s', (core) => {
     },
   );
 
-  it("can read at every step if the regions' aliases move one by one, with a maintenance run after each move", async () => {
+  it("can read a record at every step if the regions' aliases move one by one, with a maintenance run after each move", async () => {
     const world = await setUp(core, BOTH);
     const record = await world.seal('keyfold', BOTH);
     for (const region of BOTH) {
@@ -113,7 +113,7 @@ describe.for(ASHERAHS)('Asherah %s', (core) => {
     }
   });
 
-  it("can always read if it gets the regions' new key ARNs one by one, each after a maintenance run", async () => {
+  it("can read a record at every step if the regions' new key ARNs are configured one by one, each after a maintenance run", async () => {
     const world = await setUp(core, BOTH);
     const record = await world.seal('keyfold', BOTH);
     const arns = world.arns(BOTH, 'old');
@@ -126,7 +126,7 @@ describe.for(ASHERAHS)('Asherah %s', (core) => {
     }
   });
 
-  it('with one region can always read if it also uses a second region while the alias moves', async () => {
+  it('with one region can read a record at every step if a second region is configured while the alias moves', async () => {
     const world = await setUp(core, BOTH);
     const record = await world.seal('keyfold', [WEST]);
     await world.maintain(BOTH);

@@ -187,7 +187,7 @@ describe('KMS emulator: keys', () => {
       'AlreadyExistsException',
     ],
     [
-      'an alias without its prefix',
+      'a new alias that does not begin with "alias/"',
       () => new CreateAliasCommand({ AliasName: 'test', TargetKeyId: keyArn }),
       'ValidationException',
     ],
@@ -203,12 +203,16 @@ describe('KMS emulator: keys', () => {
     ],
     ['an unsupported action', () => new ListKeysCommand({}), 'UnknownOperationException'],
     [
-      'an unsupported member',
+      'a request with an unsupported member',
       () => new DescribeKeyCommand({ KeyId: keyArn, GrantTokens: ['x'] }),
       'ValidationException',
     ],
-    ['a key policy', () => new CreateKeyCommand({ Policy: '{}' }), 'ValidationException'],
-    ['tags', () => new CreateKeyCommand({ Tags: [{ TagKey: 'a', TagValue: 'b' }] }), 'ValidationException'],
+    ['a new key with a key policy', () => new CreateKeyCommand({ Policy: '{}' }), 'ValidationException'],
+    [
+      'a new key with tags',
+      () => new CreateKeyCommand({ Tags: [{ TagKey: 'a', TagValue: 'b' }] }),
+      'ValidationException',
+    ],
     [
       'a description above 8,192 characters',
       () => new CreateKeyCommand({ Description: 'x'.repeat(8193) }),
@@ -258,11 +262,15 @@ describe('KMS emulator: keys', () => {
       'ValidationException',
     ],
     [
-      'an asymmetric key by the old name of its KeySpec',
+      'an asymmetric key in CustomerMasterKeySpec, the old name of KeySpec',
       () => new CreateKeyCommand({ CustomerMasterKeySpec: 'RSA_2048' }),
       'UnsupportedOperationException',
     ],
-    ['a key that signs', () => new CreateKeyCommand({ KeyUsage: 'SIGN_VERIFY' }), 'UnsupportedOperationException'],
+    [
+      'a new key for signatures',
+      () => new CreateKeyCommand({ KeyUsage: 'SIGN_VERIFY' }),
+      'UnsupportedOperationException',
+    ],
     [
       'a key whose material is imported',
       () => new CreateKeyCommand({ Origin: 'EXTERNAL' }),
@@ -273,8 +281,8 @@ describe('KMS emulator: keys', () => {
       () => new ScheduleKeyDeletionCommand({ KeyId: keyArn, PendingWindowInDays: 31 }),
       'ValidationException',
     ],
-    ['a page of no aliases', () => new ListAliasesCommand({ Limit: 0 }), 'ValidationException'],
-    ['a page of 101 aliases', () => new ListAliasesCommand({ Limit: 101 }), 'ValidationException'],
+    ['a page size of 0 for ListAliases', () => new ListAliasesCommand({ Limit: 0 }), 'ValidationException'],
+    ['a page size of 101 for ListAliases', () => new ListAliasesCommand({ Limit: 101 }), 'ValidationException'],
     [
       'a data key of no bytes',
       () => new GenerateDataKeyCommand({ KeyId: keyArn, NumberOfBytes: 0 }),
@@ -286,12 +294,12 @@ describe('KMS emulator: keys', () => {
       'ValidationException',
     ],
     [
-      'an alias of AWS',
+      'a new alias that begins with "alias/aws/"',
       () => new CreateAliasCommand({ AliasName: 'alias/aws/test', TargetKeyId: keyArn }),
       'NotAuthorizedException',
     ],
     [
-      'a change of an alias that does not exist',
+      'an update of an alias that does not exist',
       () => new UpdateAliasCommand({ AliasName: 'alias/none', TargetKeyId: keyArn }),
       'NotFoundException',
     ],
@@ -561,9 +569,9 @@ describe('KMS emulator: JSON protocol', () => {
     ['a number in the encryption context', '{"KeyId":"alias/test","Plaintext":"eA==","EncryptionContext":{"a":5}}'],
     ['a number as the encryption context', '{"KeyId":"alias/test","Plaintext":"eA==","EncryptionContext":5}'],
     ['a string as DryRun', '{"KeyId":"alias/test","Plaintext":"eA==","DryRun":"yes"}'],
-    ['an array as its body', '[]'],
-    ['null as its body', 'null'],
-    ['a string as its body', '"KeyId"'],
+    ['an array as the body', '[]'],
+    ['null as the body', 'null'],
+    ['a string as the body', '"KeyId"'],
     ['a body that is not JSON', '{'],
     ['a body that is not UTF-8', Buffer.from('{"KeyId":"alias/é","Plaintext":"eA=="}', 'latin1')],
   ] as const)('Encrypt fails with SerializationException for %s', async ([, body]) => {
@@ -599,13 +607,16 @@ describe('KMS emulator: JSON protocol', () => {
 });
 
 describe('KMS emulator: data file', () => {
-  it.for(['', '{', '[]', '{"keys":5}'])('does not start if its data file holds %j instead of keys', async (content) => {
-    const folder = await mkdtemp(join(tmpdir(), 'keyfold-kms-'));
-    const dataFile = join(folder, 'kms.json');
-    await writeFile(dataFile, content);
-    await expect(startKmsEmulator({ dataFile })).rejects.toThrow(`${dataFile} is damaged: it does not hold the keys`);
-    await rm(folder, { recursive: true });
-  });
+  it.for(['', '{', '[]', '{"keys":5}'])(
+    'the emulator does not start if the data file contains %j instead of keys',
+    async (content) => {
+      const folder = await mkdtemp(join(tmpdir(), 'keyfold-kms-'));
+      const dataFile = join(folder, 'kms.json');
+      await writeFile(dataFile, content);
+      await expect(startKmsEmulator({ dataFile })).rejects.toThrow(`${dataFile} is damaged: it does not hold the keys`);
+      await rm(folder, { recursive: true });
+    },
+  );
 
   it('after a failed write, the next change is still written to the data file', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'keyfold-kms-'));
@@ -634,17 +645,20 @@ describe('KMS emulator: faults', () => {
     ['DisabledException', { kind: 'error', name: 'DisabledException' }, 'DisabledException'],
     ['KMSInternalException', { kind: 'error', name: 'KMSInternalException', status: 500 }, 'KMSInternalException'],
     ['latency', { kind: 'latency', ms: 1 }, 'no error'],
-  ] as const)('the fault "%s" affects only one region, until the fault is cleared', async ([, fault, outcome]) => {
-    const east = await emulator.ensureKey('us-east-1', 'alias/test');
-    emulator.setFault(REGION, fault);
-    const asked = fault.kind === 'hang' ? client(REGION, 'local', emulator.endpoint, 300) : kms;
-    const error: unknown = await asked.send(encrypt(Buffer.from('x'))).catch((e: unknown) => e);
-    const { code, name } = error as NodeJS.ErrnoException;
-    expect(error instanceof Error ? (code ?? name) : 'no error').toBe(outcome);
-    expect((await client('us-east-1').send(encrypt(Buffer.from('x'), east.keyArn))).KeyId).toBe(east.keyArn);
-    emulator.clearFaults();
-    expect((await kms.send(encrypt(Buffer.from('x')))).KeyId).toBe(keyArn);
-  });
+  ] as const)(
+    'the fault "%s" affects only the region in which it is set, and ends when it is cleared',
+    async ([, fault, outcome]) => {
+      const east = await emulator.ensureKey('us-east-1', 'alias/test');
+      emulator.setFault(REGION, fault);
+      const asked = fault.kind === 'hang' ? client(REGION, 'local', emulator.endpoint, 300) : kms;
+      const error: unknown = await asked.send(encrypt(Buffer.from('x'))).catch((e: unknown) => e);
+      const { code, name } = error as NodeJS.ErrnoException;
+      expect(error instanceof Error ? (code ?? name) : 'no error').toBe(outcome);
+      expect((await client('us-east-1').send(encrypt(Buffer.from('x'), east.keyArn))).KeyId).toBe(east.keyArn);
+      emulator.clearFaults();
+      expect((await kms.send(encrypt(Buffer.from('x')))).KeyId).toBe(keyArn);
+    },
+  );
 
   it('the fault "reset" closes the connection in the middle of the response', async () => {
     emulator.setFault(REGION, { kind: 'reset' });
@@ -689,7 +703,7 @@ describe('KMS emulator: faults', () => {
     expect(regions[0]?.keys).toHaveLength(1);
   });
 
-  it('the faults "throttle" and "garbage" have fixed responses', async () => {
+  it('the faults "throttle" and "garbage" cause responses with a fixed status, content type and body', async () => {
     const answers: unknown[] = [];
     for (const fault of [{ kind: 'throttle', perSecond: 0 }, { kind: 'garbage' }] as const) {
       emulator.setFault(REGION, fault);

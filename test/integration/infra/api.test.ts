@@ -80,7 +80,7 @@ it.for([WEST, EAST] as const)(
 );
 
 it.for(Object.entries(ENTRIES))(
-  'an app with the entry point %s and the prefix trial names no stack, function or role with the default prefix',
+  'an app with the entry point %s and the prefix "trial" names no stack, function or role with the default prefix',
   async ([, entry]) => {
     const deployment = await read({ ...entry, prefix: 'trial', queue: { kind: 'standard' } });
     const values = appValues(deployment, WEST);
@@ -214,7 +214,7 @@ describe('api.type', () => {
     expect((Policy as { Statement: object[] }).Statement).toMatchObject([{ Effect: 'Deny' }, { Effect: 'Allow' }]);
   });
 
-  it('"private" denies calls through other VPC endpoints, and has no Allow statement unless callers use tokens', async () => {
+  it('"private" denies calls through other VPC endpoints, and has an Allow statement for tokens but none for IAM', async () => {
     const { EndpointConfiguration, Policy } = propertiesOf(await partsOf(ENTRIES.private), 'RestApi');
     expect(EndpointConfiguration).toEqual({ Types: ['PRIVATE'], VpcEndpointIds: ENDPOINTS[WEST] });
     const deny = {

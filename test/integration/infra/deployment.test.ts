@@ -363,16 +363,16 @@ describe('a combination of options in deploy.yml', () => {
       },
     ],
     ['one region without a region suffix in key IDs', { regions: ['us-west-2'], regionSuffix: false }],
-    ['a FIFO queue read in batches of ten', { queue: { kind: 'fifo', batchSize: 10 } }],
-    ['a standard queue read in batches of more than ten', { queue: { kind: 'standard', batchSize: 11 } }],
+    ['a FIFO queue that is read in batches of ten', { queue: { kind: 'fifo', batchSize: 10 } }],
+    ['a standard queue that is read in batches of more than ten', { queue: { kind: 'standard', batchSize: 11 } }],
     [
       "as much reserved concurrency as the queue's maximum concurrency",
       { functions: { queue: { reservedConcurrency: 10 } }, queue: { kind: 'standard', maximumConcurrency: 10 } },
     ],
-    ['a low reserved concurrency without a queue', { functions: { queue: { reservedConcurrency: 1 } }, queue: {} }],
+    ['a low reserved concurrency, but no queue', { functions: { queue: { reservedConcurrency: 1 } }, queue: {} }],
     ['fields for a FIFO queue', { queue: { kind: 'fifo', fields: ['$.card'] } }],
     [
-      'an alarm topic in each region and no email address',
+      'an alarm topic in each region, but no email address',
       {
         alarmEmail: undefined,
         alarmTopics: {
@@ -498,7 +498,7 @@ describe('deploy.yml', () => {
     });
   });
 
-  it('stops the app from being deployed to a region that the file does not name', async () => {
+  it('allows the app to be deployed only to the regions that the file names', async () => {
     const deployment = await read({});
     expect(appValues(deployment, 'us-east-1')).toMatchObject({ region: 'us-east-1', stack: 'keyfold-app' });
     expect(() => appValues(deployment, 'eu-west-1')).toThrow(
@@ -540,7 +540,7 @@ describe('deploy.yml', () => {
     });
   });
 
-  it('is not read if KEYFOLD_DEPLOY_FILE names another file, even if that file is missing', ({ onTestFinished }) => {
+  it('is not read if KEYFOLD_DEPLOY_FILE names another file, even if the other file is missing', ({ onTestFinished }) => {
     const missing = join(folder, 'missing.yml');
     process.env['KEYFOLD_DEPLOY_FILE'] = missing;
     onTestFinished(() => {

@@ -40,12 +40,12 @@ it('the policies of a role have at most 10,240 characters together', () => {
 });
 
 it.for([
-  ['with access through IAM policies', {}],
+  ['that IAM policies can give access to', {}],
   [
-    'with access only for named users',
+    'that only named users can access',
     { IamDecides: 'false', EncryptingPrincipalArns: ARNS, DecryptingPrincipalArns: ARNS, GrantingPrincipalArns: ARNS },
   ],
-] as const)('the policy of a key %s has at most 32 KiB', ([, parameters]) => {
+] as const)('the policy of a key %s is at most 32 KiB long', ([, parameters]) => {
   expect(ARNS.length).toBeGreaterThan(3500);
   const { Key } = render('keys', REGION, {
     Classification: 'secret',

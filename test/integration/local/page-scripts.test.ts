@@ -611,7 +611,7 @@ describe('the buttons of the page', () => {
     ['Denies access to its key', 6, { kind: 'error', name: 'AccessDeniedException', status: 400 }],
     ['Cuts off in mid-answer', 7, { kind: 'reset' }],
     ['Answers garbage', 8, { kind: 'garbage' }],
-  ] as const)('break a region so that it shows "%s"', async ([text, i, fault]) => {
+  ] as const)('break a region, which then shows "%s" until the region is mended', async ([text, i, fault]) => {
     const shown = (): string => textOf(byId('region-us-east-1'));
     byId('how-us-east-1').value = String((i + 1) % 9);
     buttonOf('Break us-east-1').click();
@@ -691,7 +691,7 @@ describe('the buttons of the page', () => {
   });
 });
 
-it('Ctrl+Enter in a field of the page presses the first button beside it', async () => {
+it('Ctrl+Enter in a field of the page presses the first button beside the field', async () => {
   const field = byId('plaintext');
   const enter = { key: 'Enter', bubbles: true };
   field.dispatchEvent(new page.KeyboardEvent('keydown', enter));
@@ -701,8 +701,8 @@ it('Ctrl+Enter in a field of the page presses the first button beside it', async
 });
 
 it.for([
-  ['does not scroll to a result in the upper half', 400, false],
-  ['scrolls to a result in the lower half', 401, true],
+  ['does not scroll to a result in the upper half of the window', 400, false],
+  ['scrolls to a result in the lower half of the window', 401, true],
   ['scrolls to a result above the window', -1, true],
 ] as const)('the page %s', async ([, top, isScrolledTo]) => {
   const card = byId('last').closest('.card') as PageElement;
@@ -713,12 +713,12 @@ it.for([
   expect(scrolls).toBe(isScrolledTo ? 1 : 0);
 });
 
-it('the page throws an error with the reason if the server refuses a fault', async () => {
+it('the page throws an error with the reason if the server refuses to set a fault', async () => {
   const { setFault } = await import(join(FOLDER, 'api.js'));
   await expect(setFault('us-west-3', { kind: 'down' })).rejects.toThrow("Region 'us-west-3' has no key.");
 });
 
-it('the page lists the regions that hang while the page waits for a response', async () => {
+it('while the page waits for a response, it lists the regions that hang', async () => {
   await press('Encrypt');
   for (const [region, fault] of [
     ['us-west-2', '1'],

@@ -39,7 +39,7 @@ describe('the audit line in docs/reference/audit.md', () => {
     expect(namesIn(query)).toContain('message');
   });
 
-  it('has seven example queries', () => {
+  it('is read by seven example queries', () => {
     expect(queries).toHaveLength(7);
   });
 });

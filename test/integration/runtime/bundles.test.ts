@@ -208,7 +208,7 @@ it("a process that loses the race to create a key uses the winner's key", { retr
   expect(await ask(second, request('decrypt', sealed.body))).toEqual({ status: 200, body: { plaintext: 'aGVsbG8=' } });
 });
 
-it('the api bundle gets credentials from the URL that Lambda sets if the environment contains no credentials', async () => {
+it('if the environment contains no credentials, the api bundle gets credentials from the URL that Lambda provides', async () => {
   const inEnvironment = { AWS_ACCESS_KEY_ID: undefined, AWS_SECRET_ACCESS_KEY: undefined };
   const expiration = new Date(Date.now() + 3_600_000).toISOString();
   const given = { AccessKeyId: 'fromtheurl', SecretAccessKey: 'secret', Token: 'token', Expiration: expiration };

@@ -144,21 +144,27 @@ export function rowProofContract(name: string, open: () => WritableRows): void {
     const each = (kind: keyof typeof EDITS): (readonly [string, Mode])[] =>
       MODES.flatMap((mode) => Object.keys(EDITS[kind]).map((what) => [what, mode] as const));
 
-    it.for(each('victim'))('make Keyfold refuse an Intermediate Key with %s (mode "%s")', async ([what, mode]) => {
-      const edited = EDITS.victim[what]?.(rows.victim, rows) as EnvelopeKeyRecord;
-      await replace(rows.victim, edited);
-      const partition = edited.id === rows.accomplice.id ? 'accomplice' : 'victim';
-      expect(await opened(mode, partition, naming(edited))).toMatch(refusal(edited));
-    });
+    it.for(each('victim'))(
+      'make Keyfold refuse the row of an Intermediate Key if the row has %s (mode "%s")',
+      async ([what, mode]) => {
+        const edited = EDITS.victim[what]?.(rows.victim, rows) as EnvelopeKeyRecord;
+        await replace(rows.victim, edited);
+        const partition = edited.id === rows.accomplice.id ? 'accomplice' : 'victim';
+        expect(await opened(mode, partition, naming(edited))).toMatch(refusal(edited));
+      },
+    );
 
-    it.for(each('system'))('make Keyfold refuse a System Key with %s (mode "%s")', async ([what, mode]) => {
-      const edited = EDITS.system[what]?.(rows.system, rows) as EnvelopeKeyRecord;
-      await replace(rows.system, edited);
-      // The attacker knows the System Key, and gives the Intermediate Key a new proof. The attack must still fail.
-      const { id, created } = edited;
-      await table.put(provenUnder(rows.system, { ...rows.victim, parent: { id, created } }));
-      expect(await opened(mode, 'victim', record)).toMatch(refusal(edited));
-    });
+    it.for(each('system'))(
+      'make Keyfold refuse the row of a System Key if the row has %s (mode "%s")',
+      async ([what, mode]) => {
+        const edited = EDITS.system[what]?.(rows.system, rows) as EnvelopeKeyRecord;
+        await replace(rows.system, edited);
+        // The attacker knows the System Key, and gives the Intermediate Key a new proof. The attack must still fail.
+        const { id, created } = edited;
+        await table.put(provenUnder(rows.system, { ...rows.victim, parent: { id, created } }));
+        expect(await opened(mode, 'victim', record)).toMatch(refusal(edited));
+      },
+    );
 
     it.for([
       ['an Intermediate Key', 'victim'],

@@ -148,7 +148,7 @@ export function sqsContract(name: string, start: () => Promise<SqsUnderTest>, la
     });
 
     const mostOfGroup = lacks.orderOfReturn === true ? 1 : 2;
-    it(`delivers a group's messages in their original order after some of them were returned`, async () => {
+    it("delivers a group's messages in their original order after some received messages have become visible again", async () => {
       const QueueUrl = await createFifo({ VisibilityTimeout: '60' });
       await sendInGroups(QueueUrl, 'a1', 'a2', 'a3');
       const received = await receive(QueueUrl, { MaxNumberOfMessages: mostOfGroup });

@@ -206,7 +206,7 @@ describe("the functions' roles", { timeout: 60_000 }, () => {
     expect(await calledAs('open')).toEqual(await exactly('open'));
   });
 
-  it("allow every call of the open function for another region's record whose key is absent", async () => {
+  it("allow every call of the open function for another region's record, even if the key of the record is absent", async () => {
     settings['KEYFOLD_REGION_SUFFIX'] = WEST;
     const sealed = await invoke(start('invoke', 'encrypt'), 'encrypt', PLAINTEXT);
     const { Key } = sealed['record'] as { Key: { ParentKeyMeta: { KeyId: string; Created: number } } };

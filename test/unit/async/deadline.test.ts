@@ -122,7 +122,7 @@ it.for([
   expect(signals.map(({ aborted }) => aborted)).toEqual([false]);
 });
 
-it('RequestDeadlines still aborts running work after other work with the same limits has ended', async () => {
+it('when the signal aborts, RequestDeadlines aborts running work even if other work with the same limits has ended', async () => {
   const deadlines = new RequestDeadlines(() => 0);
   const controller = new AbortController();
   const limits = { signal: controller.signal };
@@ -142,7 +142,7 @@ it('RequestDeadlines leaves no listener on the signal after all work has ended',
   expect(getEventListeners(signal, 'abort')).toEqual([]);
 });
 
-it('RequestDeadlines aborts work that begins after all earlier work with the same limits has ended', async () => {
+it('RequestDeadlines also limits work that begins after all earlier work with the same limits has ended', async () => {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
   const controller = new AbortController();
   const limits = { deadlineAtMs: 1000, signal: controller.signal };

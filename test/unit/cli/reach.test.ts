@@ -19,19 +19,27 @@ describe('a revocation', () => {
   });
 
   it.for([
-    ["a System Key affects the service's", '_SK_orders_shop', 'new encrypts of every partition of the service:'],
     [
-      "a region's System Key affects the service's",
+      'a System Key affects new encrypts of every partition of the service',
+      '_SK_orders_shop',
+      'new encrypts of every partition of the service:',
+    ],
+    [
+      "a region's System Key affects new encrypts of every partition of the service in that region",
       '_SK_orders_shop_us-east-1',
       'new encrypts of every partition of the service in us-east-1,',
     ],
-    ["an Intermediate Key affects the partition's", '_IK_p_orders_shop', 'new encrypts of this partition:'],
     [
-      "a region's Intermediate Key affects the partition's",
+      'an Intermediate Key affects new encrypts of its partition',
+      '_IK_p_orders_shop',
+      'new encrypts of this partition:',
+    ],
+    [
+      "a region's Intermediate Key affects new encrypts of its partition in that region",
       '_IK_p_orders_shop_us-east-1',
       'new encrypts of this partition in us-east-1,',
     ],
-  ] as const)('of %s new encrypts', ([, id, says]) => {
+  ] as const)('of %s', ([, id, says]) => {
     const region = id.endsWith('us-east-1') ? 'us-east-1' : undefined;
     const [first] = reachOf(id, region, cryptoPolicy(), WRITTEN_AT);
     expect(first?.[0]).toBe('reaches');

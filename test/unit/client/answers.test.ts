@@ -85,7 +85,7 @@ describe('the client', () => {
     expect(error).toMatchObject({ code: 'UnexpectedAnswer', message, retryable: false, requestId: 'r1' });
   });
 
-  it('returns a JSON record without members that it does not recognise', async () => {
+  it('removes unknown members from the JSON record that it returns', async () => {
     const record = { ...RECORD, Key: { ...RECORD.Key, Further: 1 }, Further: 1 };
     expect(await answering({ record }).encrypt(HELLO)).toEqual(RECORD);
     expect(await answering({ record, rewrapped: false }).rewrap(RECORD)).toEqual({ record: RECORD, rewrapped: false });

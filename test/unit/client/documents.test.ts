@@ -123,7 +123,7 @@ it('the client sends what toJSON methods return, and leaves out undefined member
   expect(textOf(document)).toBe(JSON.stringify(document));
 });
 
-it('the client throws a TypeError for a value that JSON cannot represent', () => {
+it('the client throws a TypeError for an undefined document, and jsonOf returns undefined for a function or a symbol', () => {
   expect(() => textOf(undefined)).toThrow(new TypeError('request must have one of document and documentText.'));
   for (const value of [undefined, () => 1, Symbol('a')]) expect(jsonOf(value)).toBeUndefined();
 });

@@ -172,17 +172,20 @@ it.for([
       await load(new DynamoDbMetastore({ client }));
     },
   ],
-] as const)('%s protects the next request of a client that was used before', async ([, call]) => {
-  const { agent, settings } = settingsOfCaller();
-  const counts: number[] = [];
-  const counting = await startStub(() => {
-    counts.push(agent.listenerCount('free'));
-    return { status: 200, body: GENERATED };
-  });
-  await call({ ...settings, endpoint: counting.url });
-  await counting.stop();
-  expect(counts).toEqual([1, 2]);
-});
+] as const)(
+  '%s adds a freeze guard to a client of the caller, even if the caller has already used the client',
+  async ([, call]) => {
+    const { agent, settings } = settingsOfCaller();
+    const counts: number[] = [];
+    const counting = await startStub(() => {
+      counts.push(agent.listenerCount('free'));
+      return { status: 200, body: GENERATED };
+    });
+    await call({ ...settings, endpoint: counting.url });
+    await counting.stop();
+    expect(counts).toEqual([1, 2]);
+  },
+);
 
 describe('an AWS adapter', () => {
   const call = {

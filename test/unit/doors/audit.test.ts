@@ -188,14 +188,14 @@ describe('the audit line of an operation', () => {
 const JWT = { kind: 'jwt', partitionsClaim: 'tenants' } as const;
 it.for([
   ['the ARN that signed the request', { kind: 'iam' }, { userArn: IAM, claims: { sub: 's' } }, IAM],
-  ['null if IAM names none', { kind: 'iam' }, {}, null],
+  ['null if IAM names no ARN', { kind: 'iam' }, {}, null],
   ['null if the ARN from IAM is not a string', { kind: 'iam' }, { userArn: 1 }, null],
   ['the issuer and subject of a token', JWT, { claims: { iss: 'i', sub: 's' }, userArn: IAM }, 'i#s'],
   ['only the subject of a token without an issuer', JWT, { claims: { sub: 's' } }, '#s'],
   ['null if the token has no subject', JWT, { claims: { iss: 'i' } }, null],
   ['null if the subject is not a string', JWT, { claims: { iss: 'i', sub: 1 } }, null],
   ['null if there are no claims', JWT, {}, null],
-  ['null without an authorizer', { kind: 'none' }, {}, null],
+  ['null if no authorizer is configured', { kind: 'none' }, {}, null],
 ] as readonly (readonly [string, AuthConfig, Record<string, unknown>, string | null])[])(
   'the principal in the audit log is %s',
   ([, auth, found, principal]) => {

@@ -61,7 +61,7 @@ function mustNotTell(answers: readonly unknown[]): void {
   }
 }
 
-it('the HTTP door shows no context value in its logs or responses', async () => {
+it('the handler of HTTP requests shows no context value in its logs or responses', async () => {
   const send = openDoor();
   const { body } = await send(request('encrypt', { plaintext: 'aGk=', context: HOME }));
   const { record } = body as { record: unknown };
@@ -71,7 +71,7 @@ it('the HTTP door shows no context value in its logs or responses', async () => 
   mustNotTell(answers);
 });
 
-it('the direct door shows no context value in its logs or responses', async () => {
+it('the handler of direct invocations shows no context value in its logs or responses', async () => {
   const invoke = openDirectDoor();
   const { payload = '' } = await invoke({ operation: 'encrypt', partition: 'p', plaintext: 'aGk=', context: HOME });
   const { record } = JSON.parse(payload) as { record: unknown };
@@ -84,7 +84,7 @@ it('the direct door shows no context value in its logs or responses', async () =
   mustNotTell(answers);
 });
 
-it('the queue door shows no context value in its logs or in the attributes of a dead letter', async () => {
+it('the handler of queue messages shows no context value in its logs or in the attributes of a dead letter', async () => {
   const queues = new FakeQueues();
   const send = openQueueDoor({ queues });
   const message = { partition: 'p', document: DOCUMENT };

@@ -195,7 +195,7 @@ describe("a Lambda authorizer's context", () => {
   });
 });
 
-it('a request in payload format 2.0 gets a response that says nothing about base64', async () => {
+it('a request in payload format 2.0 gets a response without the member isBase64Encoded', async () => {
   const world = new FakeDependencies();
   const options = { keyfold: world.process(), now: world.clock.now, config: DOOR_CONFIG, health: () => ({}) };
   const handler = httpDoor({ ...options, telemetry: createTelemetry('svc'), auth: IAM });

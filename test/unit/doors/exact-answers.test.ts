@@ -57,14 +57,17 @@ it.for([
 it.for([
   ['a string has an escape', '{"a":"\\\\","a":1}'],
   ['no string has an escape', '{"a":0,"a":1}'],
-] as const)('the direct door points to documentText if a name occurs twice in the response (%s)', async ([, field]) => {
-  const document = { field: await relabelled(field) };
-  const about = { operation: 'decrypt-fields', partition: 'tenant-1', all: true };
-  const { error } = await openDirectDoor({ world })({ ...about, document });
-  expect(error).toMatchObject({
-    errorType: 'InvalidRequest',
-    errorMessage: 'The answer holds an object with two members of one name: ask for it as documentText.',
-  });
-  const text = await openDirectDoor({ world })({ ...about, documentText: JSON.stringify(document) });
-  expect(JSON.parse(text.payload ?? '')).toEqual({ documentText: `{"field":${field}}` });
-});
+] as const)(
+  'decrypt-fields refuses to return an object with two members of one name, unless documentText is used (%s)',
+  async ([, field]) => {
+    const document = { field: await relabelled(field) };
+    const about = { operation: 'decrypt-fields', partition: 'tenant-1', all: true };
+    const { error } = await openDirectDoor({ world })({ ...about, document });
+    expect(error).toMatchObject({
+      errorType: 'InvalidRequest',
+      errorMessage: 'The answer holds an object with two members of one name: ask for it as documentText.',
+    });
+    const text = await openDirectDoor({ world })({ ...about, documentText: JSON.stringify(document) });
+    expect(JSON.parse(text.payload ?? '')).toEqual({ documentText: `{"field":${field}}` });
+  },
+);

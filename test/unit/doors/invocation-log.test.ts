@@ -63,7 +63,7 @@ const DOORS: readonly (readonly [string, unknown, (telemetry: MaintenanceTelemet
 ];
 
 it.for(DOORS)(
-  "the door for %s logs a successful operation with the invocation's ID, and writes metrics",
+  "the handler for %s logs a successful operation with the invocation's ID, and writes metrics",
   async (door) => {
     const [, event, open] = door;
     await open(createMaintenanceTelemetry('svc'))(event as never, lambdaContext());
@@ -74,23 +74,26 @@ it.for(DOORS)(
   },
 );
 
-it.for(DOORS)("the door for %s logs a refused request with the invocation's ID, and counts it", async ([, , open]) => {
-  const refused = open(createMaintenanceTelemetry('svc'))({ other: true } as never, lambdaContext());
-  await expect(refused).rejects.toThrow(/This function expects/);
-  expect(output.lines()).toContainEqual(
-    expect.objectContaining({
-      level: 'WARN',
-      message: 'request failed',
-      code: 'InvalidRequest',
-      status: 400,
-      function_request_id: 'aws-request',
-    }),
-  );
-  expect(output.lines()).toContainEqual(expect.objectContaining({ code: 'InvalidRequest', RequestErrors: 1 }));
-});
+it.for(DOORS)(
+  "the handler for %s logs a refused request with the invocation's ID, and counts the request",
+  async ([, , open]) => {
+    const refused = open(createMaintenanceTelemetry('svc'))({ other: true } as never, lambdaContext());
+    await expect(refused).rejects.toThrow(/This function expects/);
+    expect(output.lines()).toContainEqual(
+      expect.objectContaining({
+        level: 'WARN',
+        message: 'request failed',
+        code: 'InvalidRequest',
+        status: 400,
+        function_request_id: 'aws-request',
+      }),
+    );
+    expect(output.lines()).toContainEqual(expect.objectContaining({ code: 'InvalidRequest', RequestErrors: 1 }));
+  },
+);
 
 it.for(DOORS)(
-  'the door for %s reports an unexpected error as Internal, and shows no text of the error',
+  'the handler for %s reports an unexpected error as Internal, and shows no text of the error',
   async (door) => {
     const [name, event, open] = door;
     const context = lambdaContext();

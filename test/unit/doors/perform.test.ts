@@ -33,11 +33,11 @@ async function problemOf(answer: Promise<string>): Promise<object> {
   return { code, detail };
 }
 
-describe('a request for which no time is left', () => {
+describe('an operation for which no time is left', () => {
   const margin = DOOR_CONFIG.deadlineMarginMs;
   const cases = OPERATION_NAMES.map((operation) => [operation, operation, {}] as const);
   it.for([...cases, ['encrypt for a compact record', 'encrypt', { format: 'compact' }]] as const)(
-    'makes %s fail with DeadlineExceeded',
+    'fails with DeadlineExceeded (%s)',
     async ([, operation, more]) => {
       const world = new FakeDependencies();
       const value = { ...((await bodies(world))[operation] as object), ...more };
@@ -66,8 +66,8 @@ describe('a request for which no time is left', () => {
   );
 });
 
-describe('a response that is too long for its door', () => {
-  it.for(OPERATION_NAMES)('makes the operation %s fail with PayloadTooLarge', async (operation) => {
+describe('an operation whose response is too long', () => {
+  it.for(OPERATION_NAMES)('fails with PayloadTooLarge (%s)', async (operation) => {
     const world = new FakeDependencies();
     const value = (await bodies(world))[operation];
     const request = { value, text: () => JSON.stringify(value) };

@@ -147,7 +147,7 @@ function nameOf(key: Pick<EnvelopeKeyRecord, 'id' | 'created'>): string {
 }
 
 describe('after any sequence of key changes and clock steps,', () => {
-  it('every record opens, and no record was sealed under an expired or long revoked key', async () => {
+  it('every record opens, and no record was sealed under a key that had expired or had long been revoked', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (steps) => {
         const run = new Run();

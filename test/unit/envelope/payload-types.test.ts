@@ -38,23 +38,29 @@ const NO_PAYLOADS: Readonly<Record<string, () => unknown>> = {
   'a DataView': () => new DataView(new ArrayBuffer(4)),
   'an ArrayBuffer': () => new ArrayBuffer(4),
   'an array': () => [1, 2],
-  'a proxy': () => new Proxy(new Uint8Array(4), {}),
-  'an object with the prototype of one': () => Object.create(Uint8Array.prototype) as unknown,
+  'a proxy of a Uint8Array': () => new Proxy(new Uint8Array(4), {}),
+  'an object with the prototype of Uint8Array': () => Object.create(Uint8Array.prototype) as unknown,
   undefined: () => undefined,
   null: () => null,
-  'an array whose buffer was transferred': detached,
-  'an array beyond the end of its buffer': outOfBounds,
+  'a Uint8Array whose buffer was transferred': detached,
+  'a Uint8Array that lies beyond the end of its buffer': outOfBounds,
 };
 
 /** Payloads by their description, with the expected bytes. */
 const PAYLOADS: Readonly<Record<string, [() => Uint8Array, number[]]>> = {
-  'an array from another realm': [() => vm.runInNewContext('new Uint8Array([1, 2, 255])') as Uint8Array, [1, 2, 255]],
-  'an array with shared memory': [() => new Uint8Array(new SharedArrayBuffer(2)).fill(9), [9, 9]],
-  'an array with a resizable buffer': [() => new Uint8Array(new ArrayBuffer(2, { maxByteLength: 8 })).fill(9), [9, 9]],
+  'a Uint8Array from another realm': [
+    () => vm.runInNewContext('new Uint8Array([1, 2, 255])') as Uint8Array,
+    [1, 2, 255],
+  ],
+  'a Uint8Array with shared memory': [() => new Uint8Array(new SharedArrayBuffer(2)).fill(9), [9, 9]],
+  'a Uint8Array with a resizable buffer': [
+    () => new Uint8Array(new ArrayBuffer(2, { maxByteLength: 8 })).fill(9),
+    [9, 9],
+  ],
   'a part of a larger buffer': [() => new Uint8Array([1, 2, 3, 4]).subarray(1, 3), [2, 3]],
-  'an empty array': [() => new Uint8Array(), []],
-  'an array whose subclass reports a shorter length': [() => new ShortArray([1, 2, 3]), [1, 2, 3]],
-  'an array with its own length property': [
+  'an empty Uint8Array': [() => new Uint8Array(), []],
+  'an instance of a subclass of Uint8Array that reports a shorter length': [() => new ShortArray([1, 2, 3]), [1, 2, 3]],
+  'a Uint8Array with a length property of its own': [
     () => Object.defineProperty(new Uint8Array([1, 2, 3]), 'length', { value: 1 }),
     [1, 2, 3],
   ],

@@ -136,7 +136,7 @@ describe('a cached key', () => {
     expect(world.log.take()).toEqual([]);
   });
 
-  it('seals the Intermediate Key of a new partition even if a decrypt has loaded the cached key', async () => {
+  it('that a decrypt has loaded also seals the Intermediate Key of a new partition', async () => {
     const record = await world.process().session('p').encrypt(PAYLOAD);
     const service = world.process();
     await service.session('p').decrypt(record);
@@ -313,7 +313,7 @@ describe('the key cache', () => {
     expect(cache.size).toBe(0);
   });
 
-  it('leaves a dropped key to the garbage collector', async () => {
+  it('keeps no reference to a dropped key, so that the garbage collector can remove the key', async () => {
     setFlagsFromString('--expose-gc');
     const collectGarbage = runInNewContext('gc') as () => void;
     const cache = new KeyCache({ maxKeys: 10, maxAgeMs: 1000, graceMs: 0, evicted: () => {} }, world.clock.now);

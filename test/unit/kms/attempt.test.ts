@@ -41,7 +41,7 @@ it('an attempt throws the fault of its region, or the abort reason if its caller
   expect(await ended).toBe(reason);
 });
 
-it('an attempt has until its timeout or until the deadline of its caller, whichever comes first', async () => {
+it("the deadline of an attempt is the attempt's timeout or the caller's deadline, whichever comes first", async () => {
   const limits = { ...LIMITS, timeoutMs: 3000, now: () => 1000 };
   const endOf = (atMs: number): Promise<number> =>
     withinAttempt(limits, { ...noDeadline(), atMs }, async (limited) => limited.atMs);

@@ -66,15 +66,18 @@ async function unwrap(wrapped: Uint8Array): Promise<string> {
 }
 
 describe('a KMS envelope', () => {
-  it.for([3, 1000, 2000])('with %i wraps for each region is tried with at most four of them', async (count) => {
-    const [named, aliased] = [wraps(count), wraps(count, ALIAS)];
-    const ofNamed = await unwrap(await envelopeWith((envelope) => (envelope.kmsKeks = named)));
-    expect(ofNamed).toMatch(new RegExp(`^it opens in no region .*: ${2 * Math.min(count, 4)}$`));
-    calls = 0;
-    // A wrap that names an alias causes two calls: one with the configured key, and one that names no key.
-    const ofAliased = await unwrap(await envelopeWith((envelope) => (envelope.kmsKeks = aliased)));
-    expect(ofAliased).toMatch(new RegExp(`^it opens in no region .*: ${4 * Math.min(count, 4)}$`));
-  });
+  it.for([3, 1000, 2000])(
+    'with %i wraps for each region causes KMS calls for at most four wraps of each region',
+    async (count) => {
+      const [named, aliased] = [wraps(count), wraps(count, ALIAS)];
+      const ofNamed = await unwrap(await envelopeWith((envelope) => (envelope.kmsKeks = named)));
+      expect(ofNamed).toMatch(new RegExp(`^it opens in no region .*: ${2 * Math.min(count, 4)}$`));
+      calls = 0;
+      // A wrap that names an alias causes two calls: one with the configured key, and one that names no key.
+      const ofAliased = await unwrap(await envelopeWith((envelope) => (envelope.kmsKeks = aliased)));
+      expect(ofAliased).toMatch(new RegExp(`^it opens in no region .*: ${4 * Math.min(count, 4)}$`));
+    },
+  );
 
   it('is unwrapped by any of the first four wraps for a region', async () => {
     const wrapped = await envelopeWith((envelope) => (envelope.kmsKeks = [...wraps(3), ...envelope.kmsKeks]));

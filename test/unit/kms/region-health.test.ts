@@ -36,7 +36,7 @@ describe('a region that failed', () => {
     expect(await askedBy(regions)).toBe('west');
   });
 
-  it.for(ANSWERED)('keeps its place in the order after the fault "%s"', async (faultClass) => {
+  it.for(ANSWERED)('keeps its place in the order of attempts after the fault "%s"', async (faultClass) => {
     const regions = scripted();
     regions.answers = { west: [faultClass] };
     expect(await askedBy(regions)).toBe('west east');

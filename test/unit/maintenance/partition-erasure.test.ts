@@ -75,44 +75,50 @@ it('an erasure continues without a System Key that KMS refuses to unwrap, but fa
   }
 });
 
-it.for(['begin', 'cancel', 'finish'] as const)('the erasure step "%s" stops between rows if aborted', async (step) => {
-  if (step !== 'begin') await erasure.begin(await erasure.read(), WAIT_SECONDS);
-  const state = await erasure.read();
-  const controller = new AbortController();
-  const reason = new Error('interrupted');
-  const options = { signal: controller.signal, advanced: () => controller.abort(reason) };
-  const steps = {
-    begin: () => erasure.begin(state, WAIT_SECONDS, options),
-    cancel: () => erasure.cancel(state, options),
-    finish: () => erasure.finish(state, state.erasure as Erasure, true, options),
-  };
-  expect(await errorOf(steps[step]())).toBe(reason);
-  expect([keyRows().length, marks()]).toEqual(step === 'finish' ? [1, 1] : [2, 1]);
-});
+it.for(['begin', 'cancel', 'finish'] as const)(
+  'the erasure step "%s" stops between rows if its signal aborts',
+  async (step) => {
+    if (step !== 'begin') await erasure.begin(await erasure.read(), WAIT_SECONDS);
+    const state = await erasure.read();
+    const controller = new AbortController();
+    const reason = new Error('interrupted');
+    const options = { signal: controller.signal, advanced: () => controller.abort(reason) };
+    const steps = {
+      begin: () => erasure.begin(state, WAIT_SECONDS, options),
+      cancel: () => erasure.cancel(state, options),
+      finish: () => erasure.finish(state, state.erasure as Erasure, true, options),
+    };
+    expect(await errorOf(steps[step]())).toBe(reason);
+    expect([keyRows().length, marks()]).toEqual(step === 'finish' ? [1, 1] : [2, 1]);
+  },
+);
 
 it.for([
-  [59, 'takes the last second of a minute as its date'],
+  [59, 'takes the 60th second as its date'],
   [60, 'is refused'],
-] as const)('if other erasures already have the next %i seconds as their dates, an erasure %s', async ([others]) => {
-  const asked: RegisteredErasure[] = [];
-  const tables = {
-    regions: async () => ['us-west-2'],
-    at: () => ({ rows: async () => [] }),
-    register: { list: async () => [], add: async (entry: RegisteredErasure) => asked.push(entry) > others },
-  };
-  const { kms, clock } = world;
-  const options = { names: NAMES, partition: 'q', tables, kms, policy: cryptoPolicy(), now: clock.now };
-  const empty = { erasure: undefined, ids: [], rows: [], regions: [], systemKeys: new Map() };
-  const begun = new PartitionErasure(options as never).begin(empty, WAIT_SECONDS);
-  const began = Math.floor(clock.nowMs / 1000);
-  const erase = expect.any(String) as string;
-  const last = { erase, at: began + 59, due: began + 59 + WAIT_SECONDS };
-  const refusal = 'MetastoreUnavailable: Too many erasures began in this minute. Try again later.';
-  expect(await begun.catch(({ code, message }: KeyfoldError) => `${code}: ${message}`)).toEqual(
-    others === 59 ? last : refusal,
-  );
-  expect(asked.map(({ at }) => at)).toEqual(Array.from({ length: 60 }, (_, i) => began + i));
-});
+] as const)(
+  'if each of the next %i seconds is already the date of another erasure, a new erasure %s',
+  async ([others]) => {
+    const asked: RegisteredErasure[] = [];
+    const tables = {
+      regions: async () => ['us-west-2'],
+      at: () => ({ rows: async () => [] }),
+      register: { list: async () => [], add: async (entry: RegisteredErasure) => asked.push(entry) > others },
+    };
+    const { kms, clock } = world;
+    const options = { names: NAMES, partition: 'q', tables, kms, policy: cryptoPolicy(), now: clock.now };
+    const empty = { erasure: undefined, ids: [], rows: [], regions: [], systemKeys: new Map() };
+    const begun = new PartitionErasure(options as never).begin(empty, WAIT_SECONDS);
+    const began = Math.floor(clock.nowMs / 1000);
+    const erase = expect.any(String) as string;
+    const last = { erase, at: began + 59, due: began + 59 + WAIT_SECONDS };
+    const refusal = 'MetastoreUnavailable: Too many erasures began in this minute. Try again later.';
+    expect(await begun.catch(({ code, message }: KeyfoldError) => `${code}: ${message}`)).toEqual(
+      others === 59 ? last : refusal,
+    );
+    expect(asked.map(({ at }) => at)).toEqual(Array.from({ length: 60 }, (_, i) => began + i));
+  },
+);
 
 async function begin(): Promise<Erasure> {
   return erasure.begin(await erasure.read(), WAIT_SECONDS);

@@ -105,7 +105,7 @@ it('a backup counts as a copy if it was made up to 300 seconds after the deletio
   expect((await copies({ ListBackups: pages })).map(({ text }) => text)).toEqual(['backup seconds after (AWS_BACKUP)']);
 });
 
-it('backups and exports that DynamoDB does not describe count as copies, too', async () => {
+it('backups and exports count as copies even if DynamoDB lists them without any details', async () => {
   expect(await copies({ ListBackups: [{ BackupSummaries: [{}] }], ListExports: [{ ExportSummaries: [{}] }] })).toEqual([
     { kind: 'backup', region, text: 'backup ? (?)', until: undefined },
     { kind: 'export', region, text: 'the objects in S3 of export ?' },

@@ -397,7 +397,7 @@ it.for([
   [500, 'unavailable', ['GetItem NoAnswerInTime']],
   [499, 'unknown', []],
 ] as const)(
-  'if DynamoDB has not responded by the deadline, after %i ms, the state of DynamoDbMetastore is %s',
+  'if the deadline passes %i ms after a call to which DynamoDB has not responded, the state of DynamoDbMetastore is %s',
   async ([tookMs, state, told]) => {
     const calls: string[] = [];
     const events = { metastoreCalled: (action: string, _: number, name?: string) => calls.push(`${action} ${name}`) };

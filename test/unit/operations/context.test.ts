@@ -238,7 +238,7 @@ describe('the fields of a document with a context', () => {
     expect(await errorOf(ask('encrypt-fields', body))).toMatchObject({ code: 'InvalidRequest', message });
   });
 
-  it('are refused if contextFrom has a path from an array element, but a field is in no array', async () => {
+  it('are refused if a path in contextFrom begins at an array element, but a field is in no array', async () => {
     const request = { document: { id: 1, s: 2 }, fields: ['$.s'], contextFrom: { id: '@.id' } };
     expect(await errorOf(operate().ask('encrypt-fields', request))).toMatchObject({
       code: 'InvalidRequest',
@@ -280,7 +280,7 @@ describe('the fields of a document with a context', () => {
     expect(await answer('decrypt-fields', { ...request, ...encrypted })).toEqual({ document });
   });
 
-  it('are distinguished even if their names contain quotes, backslashes and control characters', async () => {
+  it('do not open under another name, even if the names contain quotes, backslashes and control characters', async () => {
     const operator = operate();
     const names = ["a'", 'a\\', "a\\'", 'a\u0001', 'a\n', 'a\\n', '', '__proto__', "']['"];
     const documentText = `{${names.map((name, i) => `${JSON.stringify(name)}:${i}`).join(',')}}`;

@@ -108,7 +108,7 @@ async function cell(name: RequestName, fault: VaultFault, place: Place): Promise
   }
 }
 
-describe.concurrent('requests with a new and a known System Key, cold and warm', () => {
+describe.concurrent('requests of cold and warm processes, with a new or an existing System Key,', () => {
   const rows = VAULT_FAULTS.flatMap((fault) => (['first', 'other', 'all'] as const).map((place) => ({ fault, place })));
 
   it.for(rows)(

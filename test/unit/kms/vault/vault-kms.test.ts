@@ -224,7 +224,7 @@ describe('VaultKms', () => {
     expect(await errorOf(unwrapped)).toMatchObject({ code: 'KmsMisconfigured' });
   });
 
-  it('zeroes the keys that a renewal unwraps', async () => {
+  it('zeroes the System Key that the method renew unwraps', async () => {
     const bytes = await wrapped();
     const real = Buffer.prototype.fill;
     let zeroed = 0;
@@ -237,7 +237,7 @@ describe('VaultKms', () => {
     expect(attempts.map(({ action }) => action)).toEqual(['Encrypt', 'Decrypt']);
   });
 
-  it('sends a ciphertext of 1024 characters', async () => {
+  it('sends a ciphertext of 1024 characters, the maximum length', async () => {
     const longest = `vault:v1:${'A'.repeat(1015)}`;
     await open().unwrap(Buffer.from(longest), noDeadline());
     expect(stub.requests.map(({ body }) => body)).toEqual([{ ciphertext: longest }]);

@@ -166,7 +166,7 @@ describe('an erasure in SQL', () => {
     expect([rows, read.rows]).toEqual([[], 200]);
   });
 
-  it('deletes a row that the database does not find by its date', async () => {
+  it('deletes a row even if the database does not find the row by its date', async () => {
     const { table, rows } = openTables([{ ...rowOf(KEY), date: '2026-10-25 02:30:00' }]);
     await table.remove(KEY);
     expect(rows).toEqual([]);

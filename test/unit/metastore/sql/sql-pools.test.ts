@@ -583,7 +583,7 @@ it('a metastore on pg listens for errors of a connection only while it uses the 
 });
 
 describe('a metastore on mysql', () => {
-  it("kills no query of a connection that runs no query on the metastore's table", async () => {
+  it("sends KILL QUERY only if the connection still runs a query on the metastore's table", async () => {
     const metastore = pool.metastore('mysql', 20);
     pool.answers = () => rowsOf('mysql', []);
     await metastore.loadLatest(RECORD.id, noDeadline());
