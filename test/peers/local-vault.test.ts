@@ -91,7 +91,7 @@ it('with OpenBao, npm start does not mention KMS or regions, and prints a comman
   ]);
 });
 
-it('a sealed OpenBao opens no key for a cold process until it is unsealed', async () => {
+it('a sealed OpenBao opens no key for a cold process until an operator unseals OpenBao', async () => {
   const { answer: record } = await encrypt();
   expect(await callBao('sys/seal', 'root-token', {})).toBe(204);
   expect(await decryptCold(record)).toMatchObject({ status: 503, answer: { code: 'KmsUnavailable' } });

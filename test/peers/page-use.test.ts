@@ -151,7 +151,7 @@ it('the local page says "encrypt" and "decrypt" in every state, never "seal" or 
 const why = (): Promise<string> => page.locator('.why').innerText();
 
 describe('the explanation of a result on the local page', () => {
-  it('does not mention keys in memory after a request that needs no key', async () => {
+  it('after a request that needs no key, does not mention keys in memory', async () => {
     await underTest.press('Encrypt', /^Encrypted/);
     await page.getByLabel('Partition').fill('not a partition');
     await underTest.press('Encrypt', /^Invalid request/);
@@ -169,7 +169,7 @@ describe('the explanation of a result on the local page', () => {
     underTest.complaints.length = 0;
   });
 
-  it('says that the keys were in memory after a warm request', async () => {
+  it('after a warm request, says that the keys were in memory', async () => {
     await underTest.press('Encrypt', /^Encrypted/);
     await underTest.press('Decrypt', /^Decrypted/);
     expect(await why()).toBe('No call: the keys were in memory.');

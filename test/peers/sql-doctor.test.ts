@@ -80,12 +80,15 @@ describe.for(KINDS)('keyfold doctor on %s', (kind) => {
   it.for([
     ['created has the type DATE', { created: 'DATE' }],
     ['key_record is too short', { keyRecord: 'VARCHAR(999)' }],
-  ] as const)('reports a table in which the column %s, because such a table cannot store keys correctly', async ([, types]) => {
-    await database.createTable(types);
-    expect(await found()).toMatchObject([{ check: 'table writes', state: 'fault' }]);
-    await database.createTable({ keyRecord: 'VARCHAR(1000)' });
-    expect(await found()).toEqual([]);
-  });
+  ] as const)(
+    'reports a table in which the column %s, because such a table cannot store keys correctly',
+    async ([, types]) => {
+      await database.createTable(types);
+      expect(await found()).toMatchObject([{ check: 'table writes', state: 'fault' }]);
+      await database.createTable({ keyRecord: 'VARCHAR(1000)' });
+      expect(await found()).toEqual([]);
+    },
+  );
 
   it('reports rows that were written in another time zone', async () => {
     await database.setTimeZone(kind === 'PostgreSQL' ? 'Asia/Kolkata' : '+05:30');

@@ -188,7 +188,7 @@ describe.for(KINDS)('the metastore on %s', (kind) => {
       },
     );
 
-    it('returns a connection to the pool if the pool provides it after the deadline', async () => {
+    it('returns a connection to the pool if the pool provides the connection only after the deadline', async () => {
       const row = keyRecord('_SK_queue', 60);
       const blocker = await holdRow(row);
       const { metastore } = database.open({ connections: 1 });

@@ -96,7 +96,7 @@ it('keyfold maintain reports whether Vault opens each System Key', async () => {
   expect(await keyfold('maintain')).toMatchObject({ code: 0, answer });
 });
 
-it('keyfold doctor reports System Keys that min_decryption_version forbids, and a sealed server', async () => {
+it('keyfold doctor reports a sealed server, and System Keys whose transit key version min_decryption_version forbids', async () => {
   expect(await faults()).toEqual([]);
   await bao.write(`transit/keys/${TRANSIT_KEY}/rotate`, {});
   await bao.write(`transit/keys/${TRANSIT_KEY}/config`, { min_decryption_version: 2 });

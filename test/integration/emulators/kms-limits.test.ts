@@ -35,17 +35,20 @@ describe('the KMS emulator', () => {
     ['ListAliases', 'Limit', number, {}, 1, 100, 'ok'],
     ['CreateKey', 'Description', text, {}, undefined, 8192, 'ok'],
     ['Encrypt', 'EncryptionContext', context, { KeyId: 'alias/limits', Plaintext: 'eA==' }, undefined, 8192, 'ok'],
-  ] as const)('accepts %s only if %s is within limits', async ([action, member, make, others, min, max, within]) => {
-    const outcome = (size: number): Promise<string> =>
-      outcomeOf(action, JSON.stringify({ ...others, [member]: make(size) }));
-    expect(await outcome(max)).toBe(within);
-    expect(await outcome(max + 1)).toBe('ValidationException');
-    if (min === undefined) return;
-    expect(await outcome(min)).toBe(within);
-    expect(await outcome(min - 1)).toBe('ValidationException');
-  });
+  ] as const)(
+    'accepts %s only if the member %s is within its limits',
+    async ([action, member, make, others, min, max, within]) => {
+      const outcome = (size: number): Promise<string> =>
+        outcomeOf(action, JSON.stringify({ ...others, [member]: make(size) }));
+      expect(await outcome(max)).toBe(within);
+      expect(await outcome(max + 1)).toBe('ValidationException');
+      if (min === undefined) return;
+      expect(await outcome(min)).toBe(within);
+      expect(await outcome(min - 1)).toBe('ValidationException');
+    },
+  );
 
-  it('schedules a deletion only 7 to 30 days ahead', async () => {
+  it('schedules the deletion of a key only 7 to 30 days ahead', async () => {
     for (const days of [6, 7, 30, 31]) {
       const KeyId = (await kms.ensureKey('us-west-2', `alias/window-${days}`)).keyArn;
       const outcome = await outcomeOf('ScheduleKeyDeletion', JSON.stringify({ KeyId, PendingWindowInDays: days }));
@@ -65,7 +68,7 @@ describe('the KMS emulator', () => {
     expect(await outcomeOf('ListAliases', '{}'.padEnd(65_537))).toBe('RequestEntityTooLargeException');
   });
 
-  it('the control API accepts a body of 16 KiB, but refuses a longer body', async () => {
+  it('accepts a body of 16 KiB for a fault, but refuses a longer body', async () => {
     const statuses: number[] = [];
     for (const length of [16_384, 16_385]) {
       const body = '{"kind":"down"}'.padEnd(length);
@@ -83,7 +86,7 @@ describe('the KMS emulator', () => {
     ['rate', error, [0, 0.5, 1], [-0.1, 1.1, '1', null]],
     ['name', error, ['a', 'A_9', text(100)], ['', text(101), 'a b', 'a-b', 'a.b', 'a:b', 'é', ' a', 'a\n', 5]],
     ['actions', error, [['Encrypt'], ['Encrypt', 'Decrypt']], [[], ['encrypt'], ['ListKeys'], 'Encrypt', null]],
-  ] as const)('a fault accepts only valid values of "%s"', ([member, fault, valid, invalid]) => {
+  ] as const)('accepts a fault only if its member "%s" has a valid value', ([member, fault, valid, invalid]) => {
     for (const value of valid) expect(parseFault({ ...fault, [member]: value })).toMatchObject({ [member]: value });
     for (const value of invalid) expect(() => parseFault({ ...fault, [member]: value })).toThrow(member);
   });

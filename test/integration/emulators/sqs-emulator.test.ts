@@ -698,7 +698,7 @@ describe('SQS emulator: messages', () => {
     }
   });
 
-  it('DeleteMessage refuses a malformed receipt handle with the status 404, in both protocols', async () => {
+  it('DeleteMessage responds with the status 404 to a malformed receipt handle, in both protocols', async () => {
     const QueueUrl = queue();
     const failure = client.send(new DeleteMessageCommand({ QueueUrl, ReceiptHandle: 'x' }));
     await expect(failure).rejects.toMatchObject({
@@ -1081,7 +1081,7 @@ describe('SQS emulator: query protocol of older AWS CLIs', () => {
     );
   });
 
-  it('a form can have lists of any length, and maps', () => {
+  it('a form can contain maps, and lists of any length', () => {
     for (const [name, member] of [
       ['AttributeName', 'AttributeNames'],
       ['MessageAttributeName', 'MessageAttributeNames'],
@@ -1106,7 +1106,7 @@ describe('SQS emulator: query protocol of older AWS CLIs', () => {
     expect(readForm(new URLSearchParams('Tag.1.Key=a&Tag.1.Value=1'))).toEqual({ tags: { a: '1' } });
   });
 
-  it('a list in a response has one element for each item', () => {
+  it('a list in a response has one XML element for each item', () => {
     for (const [answer, result] of [
       [{ QueueUrls: ['a', 'b'] }, '<QueueUrl>a</QueueUrl><QueueUrl>b</QueueUrl>'],
       [{ Messages: [{ Body: 'a' }] }, '<Message><Body>a</Body></Message>'],

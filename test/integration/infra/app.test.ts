@@ -167,7 +167,7 @@ describe('the functions of the app', () => {
     expect(new Set(arns)).toEqual(new Set([aliasOf('us-west-2'), aliasOf('us-east-1')]));
   });
 
-  it('are all in the package, but their roles are not', () => {
+  it('are all in the packaged app, which has no IAM roles', () => {
     expect(
       ofType(example, 'AWS::Lambda::Function')
         .map(([id]) => id)
@@ -198,7 +198,7 @@ describe('the functions of the app', () => {
     },
   );
 
-  it('have zips, each with only the build folder of the function', () => {
+  it('have zip files that each contain only the build folder of the function', () => {
     const folders = Object.entries(example.zips).map(([zip, names]) => [
       zip,
       [...new Set(names.map((name) => name.slice(0, name.lastIndexOf('/'))))],
@@ -596,7 +596,7 @@ describe('the alarms of the app', () => {
   it.for(
     ['MessagesNotSent', 'MessagesUnanswered'].flatMap((name) => [0, 30, 59].map((start) => [name, start] as const)),
   )(
-    'include %s, which fires if one message returns to the queue for ten minutes (first attempt at second %i)',
+    'include %s, which fires if one message keeps returning to the queue for ten minutes (first attempt at second %i)',
     ([name, start]) => {
       const { Properties } = example.resources[`${name}Alarm`] as AppResource;
       const { EvaluationPeriods, DatapointsToAlarm } = Properties;

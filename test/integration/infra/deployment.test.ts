@@ -540,7 +540,9 @@ describe('deploy.yml', () => {
     });
   });
 
-  it('is not read if KEYFOLD_DEPLOY_FILE names another file, even if the other file is missing', ({ onTestFinished }) => {
+  it('is not read if KEYFOLD_DEPLOY_FILE names another file, even if the other file is missing', ({
+    onTestFinished,
+  }) => {
     const missing = join(folder, 'missing.yml');
     process.env['KEYFOLD_DEPLOY_FILE'] = missing;
     onTestFinished(() => {

@@ -91,7 +91,7 @@ describe('the key stack', () => {
     for (const { Condition } of uses) expect(Condition).toMatchObject({ StringEquals: via });
   });
 
-  it('admits other accounts only if a parameter names them', () => {
+  it('admits principals of other accounts only if a parameter names these principals', () => {
     expect(policyOf(keys()).map(({ Sid }) => Sid)).toEqual([
       'TheAccountsRootUserMendsThisPolicy',
       'AdministratorsAdminister',
@@ -105,7 +105,7 @@ describe('the key stack', () => {
     });
   });
 
-  it('does not let IAM policies alone allow use of the key if the key policy names the users of the key', () => {
+  it('lets only the principals that the key policy names use the key if the parameter IamDecides is false', () => {
     const named = keys({
       IamDecides: 'false',
       ViaServices: 'dynamodb.us-west-2.amazonaws.com',
@@ -159,7 +159,7 @@ describe('the key stack', () => {
 
 describe('a template', () => {
   it.for(['keys', 'table', 'roles', 'endpoints', 'deployers', 'reencrypt'])(
-    'named %s.yml deletes each resource whose creation failed, so that the next attempt can use its name again',
+    'named %s.yml lets CloudFormation delete a resource whose creation failed, so that the name of the resource is free again',
     (name) => {
       const policies = Object.values(templateOf(name).Resources).map(({ DeletionPolicy }) => DeletionPolicy);
       expect(policies).not.toContain('Retain');
@@ -221,27 +221,30 @@ it.for([
   ['us-gov-west-1', 'aws-us-gov', 'amazonaws.com'],
   ['eusc-de-east-1', 'aws-eusc', 'amazonaws.eu'],
   ['us-isob-east-1', 'aws-iso-b', 'sc2s.sgov.gov'],
-] as const)('in %s, every stack uses only ARNs of the partition %s and its domains', ([region, partition, domain]) => {
-  const AdministratorArns = `arn:${partition}:iam::${ACCOUNT}:role/key-administrator`;
-  const ViaServices = `dynamodb.${region}.${domain}`;
-  const common = { Classification: 'confidential' };
-  const rendered = [
-    render('keys', region, { ...common, AdministratorArns, ViaServices, KeyRegions: region }),
-    render('table', region, { ...common, EncryptionKeyName: 'keyfold-table' }),
-    render('roles', region, {
-      KeyRegions: region,
-      Service: 's',
-      Product: 'p',
-      TableKeyName: 'table',
-      InputQueueName: 'in',
-    }),
-    render('deployers', region, {}),
-  ];
-  const arns = JSON.stringify(rendered).match(/arn:[^:]*:/g) ?? [];
-  expect(new Set(arns)).toEqual(new Set([`arn:${partition}:`]));
-  const via = JSON.stringify(rendered[2]).match(/dynamodb\.[a-z0-9.-]+/g) ?? [];
-  expect(new Set(via)).toContain(`dynamodb.${region}.${domain}`);
-});
+] as const)(
+  'in %s, every stack uses only the ARNs and the domain of the partition %s',
+  ([region, partition, domain]) => {
+    const AdministratorArns = `arn:${partition}:iam::${ACCOUNT}:role/key-administrator`;
+    const ViaServices = `dynamodb.${region}.${domain}`;
+    const common = { Classification: 'confidential' };
+    const rendered = [
+      render('keys', region, { ...common, AdministratorArns, ViaServices, KeyRegions: region }),
+      render('table', region, { ...common, EncryptionKeyName: 'keyfold-table' }),
+      render('roles', region, {
+        KeyRegions: region,
+        Service: 's',
+        Product: 'p',
+        TableKeyName: 'table',
+        InputQueueName: 'in',
+      }),
+      render('deployers', region, {}),
+    ];
+    const arns = JSON.stringify(rendered).match(/arn:[^:]*:/g) ?? [];
+    expect(new Set(arns)).toEqual(new Set([`arn:${partition}:`]));
+    const via = JSON.stringify(rendered[2]).match(/dynamodb\.[a-z0-9.-]+/g) ?? [];
+    expect(new Set(via)).toContain(`dynamodb.${region}.${domain}`);
+  },
+);
 
 describe('replacing the KMS key', () => {
   it('gives each key in use an alias that the policies match, at every step', () => {

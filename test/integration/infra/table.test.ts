@@ -15,7 +15,7 @@ function table(parameters: Record<string, string> = {}) {
 }
 
 describe('the table stack', () => {
-  it('has the key table with the primary key that the code uses, and bills it on demand', () => {
+  it('has the key table with the primary key that the code uses, and with on-demand billing', () => {
     expect(table().Properties).toMatchObject({ TableName: 'EncryptionKey', ...KEY_TABLE });
   });
 
@@ -51,7 +51,7 @@ describe('the table stack', () => {
     }
   });
 
-  it("encrypts each replica under its region's key behind a common alias, or under DynamoDB's own key", () => {
+  it("encrypts each replica under the key to which a common alias points in the replica's region, or under DynamoDB's own key", () => {
     expect(table().Properties).toMatchObject({ SSESpecification: { SSEEnabled: false } });
     const own = table({ EncryptionKeyName: 'keyfold-table', ReplicaRegion1: 'us-east-1' });
     expect(own.Properties).toMatchObject({ SSESpecification: { SSEEnabled: true, SSEType: 'KMS' } });

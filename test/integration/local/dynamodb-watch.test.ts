@@ -33,7 +33,7 @@ it.for([
   ['a query', 200, QUERY, '_IK_tenant-1_local_keyfold', 'ok'],
   ['a call that names no key', 200, '{"Key":{"Id":{"S":"other"}}}', null, 'ok'],
   ['a refused call', 400, GET, '_SK_local_keyfold', 'HTTP 400'],
-] as const)('the watch reports %s', async ([, status, body, keyId, outcome]) => {
+] as const)('watchDynamoDb reports %s', async ([, status, body, keyId, outcome]) => {
   const { url, calls } = await start(status);
   await (await fetch(url, { method: 'POST', headers: headersOf('local'), body })).text();
   await vi.waitFor(() =>
@@ -41,7 +41,7 @@ it.for([
   );
 });
 
-it('the watch reports a call that its client aborts', async () => {
+it('watchDynamoDb reports a call that the client aborts', async () => {
   const { url, calls } = await start(undefined);
   const asked = Promise.withResolvers<void>();
   server.once('request', () => asked.resolve());
@@ -52,7 +52,7 @@ it('the watch reports a call that its client aborts', async () => {
   await vi.waitFor(() => expect(calls).toMatchObject([{ outcome: 'given up' }]));
 });
 
-it("the watch does not report the page's own calls", async () => {
+it("watchDynamoDb does not report the local page's own calls", async () => {
   const { url, calls } = await start(200);
   await fetch(url, { method: 'POST', headers: headersOf(ONLOOKER), body: QUERY });
   await fetch(url, { method: 'POST', headers: headersOf('local'), body: GET });

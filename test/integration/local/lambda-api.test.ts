@@ -243,13 +243,16 @@ describe("Lambda's Invoke API in the local world", () => {
       400,
       'The log type must be one of None, Tail.',
     ],
-  ] as const)('refuses %s, with an error name that Lambda uses', async ([, name, event, more, error, status, message]) => {
-    await expect(invoke(name, event, more)).rejects.toMatchObject({
-      name: error,
-      message,
-      $metadata: { httpStatusCode: status },
-    });
-  });
+  ] as const)(
+    'refuses %s, with an error name that Lambda uses',
+    async ([, name, event, more, error, status, message]) => {
+      await expect(invoke(name, event, more)).rejects.toMatchObject({
+        name: error,
+        message,
+        $metadata: { httpStatusCode: status },
+      });
+    },
+  );
 
   it('refuses every action of Lambda except Invoke, and names the path of the action', async () => {
     const about = { FunctionName: 'keyfold-seal' };

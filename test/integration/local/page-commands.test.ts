@@ -32,12 +32,15 @@ it.for([
     [...ERASE_TENANT, '--reason', 'over', '--wait', '24h'],
   ],
   ['erase', erase, { partition: 'tenant-1', step: 'cancel' }, [...ERASE_TENANT, '--cancel']],
-] as const)('%s runs one command for the page, and returns the output and the exit code of that command', async ([, perform, body, args]) => {
-  const { events, run } = recorder({ exitCode: 3 });
-  const command = `keyfold ${args.map((word) => (word === '' ? "''" : word)).join(' ')}`;
-  expect(await perform(run, body)).toEqual({ command, exitCode: 3, stdout: '{"due":1800000000}', stderr: 'told' });
-  expect(events).toEqual([{ args: [...args, '--json'], notBeforeMs: 0 }]);
-});
+] as const)(
+  '%s runs one command for the page, and returns the output and the exit code of that command',
+  async ([, perform, body, args]) => {
+    const { events, run } = recorder({ exitCode: 3 });
+    const command = `keyfold ${args.map((word) => (word === '' ? "''" : word)).join(' ')}`;
+    expect(await perform(run, body)).toEqual({ command, exitCode: 3, stdout: '{"due":1800000000}', stderr: 'told' });
+    expect(events).toEqual([{ args: [...args, '--json'], notBeforeMs: 0 }]);
+  },
+);
 
 it.for([
   ['only after the end of the waiting time', {}, 1_800_000_000_000],

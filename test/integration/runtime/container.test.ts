@@ -72,7 +72,7 @@ describe('a container with KMS and DynamoDB', () => {
     set(functionEnvironment({ kms: kms.endpoint, dynamoDb: dynamoDb.endpoint, keys: { 'us-west-2': aliasArn } }));
   });
 
-  it('passes the key, KMS and table events of a function that encrypts to its telemetry', async () => {
+  it("tells a function's telemetry about the events of keys, KMS and the table when the function encrypts", async () => {
     set({ KEYFOLD_DATA_ROW_KEY_MAX_MESSAGES: '2' });
     const { keyfold, telemetry, now } = await buildApi();
     const told = toldTo(telemetry);
@@ -84,7 +84,7 @@ describe('a container with KMS and DynamoDB', () => {
     expect(now).toBe(Date.now);
   });
 
-  it('passes the key, KMS and table events of a re-encryption worker to its telemetry, even if settings require a context', async () => {
+  it("tells a re-encryption worker's telemetry about the events of keys, KMS and the table, even if settings require a context", async () => {
     const settings = { KEYFOLD_REQUIRE_CONTEXT: 'always', KEYFOLD_DATA_ROW_KEY_MAX_MESSAGES: '2' };
     set({ KEYFOLD_SERVICE: 'reencrypted', ...settings });
     const { keyfold, naming, telemetry, now } = await buildReencrypt();
@@ -110,14 +110,14 @@ describe('a container with KMS and DynamoDB', () => {
     expect(await codeOf(keyfold.session('p').decrypt(record))).toBe('KeyRowUnreadable');
   });
 
-  it('opens sessions for an operator with the crypto policy from the settings', async () => {
+  it('uses the crypto policy from the settings in the sessions that it opens for an operator', async () => {
     set({ KEYFOLD_DATA_ROW_KEY_MAX_MESSAGES: '2' });
     const session = (await operatorAdapters.openSessions(readConfig(process.env))).session('p');
     const [one, other] = [await session.encrypt(Buffer.from('x')), await session.encrypt(Buffer.from('y'))];
     expect(one.key).toEqual(other.key);
   });
 
-  it('passes the key, KMS and table events of maintenance to its telemetry', async () => {
+  it('tells the telemetry of maintenance about the events of keys, KMS and the table', async () => {
     const minimum = Math.ceil(Date.now() / 60_000) * 60 + 120;
     set({ KEYFOLD_SERVICE: 'maintained', KEYFOLD_MIN_SEALING_CREATED: new Date(minimum * 1000).toISOString() });
     const { maintenance, telemetry } = await buildMaintenance();
@@ -127,7 +127,7 @@ describe('a container with KMS and DynamoDB', () => {
     expect(told()).toEqual(['attempted', 'keyCreated', 'metastoreCalled']);
   });
 
-  it('lets maintenance report the erasures of its service that are due', async () => {
+  it('lets maintenance report which erasures of its service are due', async () => {
     set({ KEYFOLD_SERVICE: 'erased' });
     const due = { partition: 'p', erase: 'e', at: 60, due: 61 } as never;
     const names = { service: 'erased', product: 'product' };

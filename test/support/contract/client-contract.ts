@@ -116,7 +116,7 @@ export function clientContract(way: string, open: () => KeyfoldClient): void {
       expect(await tenant.decryptFields({ documentText: sealed, fields: ['$.card'] })).toBe(EXACT);
     });
 
-    it('throws InexactNumber if JavaScript cannot represent a number that it decrypts', async () => {
+    it('throws InexactNumber if a JavaScript number cannot represent a decrypted number exactly', async () => {
       const tenant = client.partition('tenant-1');
       const sealed = await tenant.encryptFields({ documentText: EXACT, fields: ['$.id'] });
       const opening = tenant.decryptFields({ document: JSON.parse(sealed), all: true });
@@ -153,7 +153,7 @@ export function clientContract(way: string, open: () => KeyfoldClient): void {
       expect(third).toMatchObject({ code: 'ContextRequired' });
     });
 
-    it('binds each field of a document to its place', async () => {
+    it('binds each field of a document to the context and to the path of the field', async () => {
       const tenant = client.partition('tenant-1');
       const binding = { context: { table: 'orders' }, contextFrom: { id: '$.id' } };
       const request = { document: { id: 7, items: [{ ssn: 1 }] }, fields: ['$.items[*].ssn'], ...binding };
@@ -166,7 +166,7 @@ export function clientContract(way: string, open: () => KeyfoldClient): void {
       expect(await failureOf(tenant.decryptFields(moved))).toMatchObject({ code: 'RecordUnreadable' });
     });
 
-    it("throws an error that has Keyfold's code and detail, and says whether a retry may help", async () => {
+    it("throws an error with Keyfold's code and detail, and with a flag that says whether a retry may help", async () => {
       const record = await client.partition('tenant-1').encrypt(HELLO);
       const error = await failureOf(client.partition('tenant-2').decrypt(record));
       expect(error).toMatchObject({

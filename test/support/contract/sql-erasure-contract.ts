@@ -138,7 +138,7 @@ export function sqlErasureContract(kind: SqlKind, open: () => SqlDatabase): void
       },
     );
 
-    it('takes effect in warm processes: they seal until the check interval ends, and open until the maximum age and grace period end', async () => {
+    it('makes warm processes stop sealing once the check interval has passed, and stop opening once the maximum age and grace period have passed', async () => {
       const { service, erase, clock, records } = world;
       const warm = service().session('tenant');
       await warm.encrypt(PAYLOAD);

@@ -60,21 +60,24 @@ describe('freezing a process with TLS connections', () => {
 
   // The test omits roles that use the caller's own client, because that client waits on a dead connection until the
   // attempt times out.
-  describe.for(ROLES.filter((role) => !role.includes('caller')))('during a TLS handshake of the process (role: %s)', (role) => {
-    it.for(['nothing', 'all but the last byte'] as const)(
-      'makes the process open a new connection if %s of the response has arrived',
-      async (released) => {
-        const process = await start(role);
-        for (const proxy of world.proxies) proxy.hold = /./s;
-        const underWay = process.serve(8);
-        while (world.count('held') === 0) await sleep(5);
-        const thawed = process.freeze(300);
-        for (const proxy of world.proxies) proxy.forget('silence', released);
-        await thawed;
-        expect(await underWay).toEqual(allWell(8));
-      },
-    );
-  });
+  describe.for(ROLES.filter((role) => !role.includes('caller')))(
+    'during a TLS handshake of the process (role: %s)',
+    (role) => {
+      it.for(['nothing', 'all but the last byte'] as const)(
+        'makes the process open a new connection if %s of the response has arrived',
+        async (released) => {
+          const process = await start(role);
+          for (const proxy of world.proxies) proxy.hold = /./s;
+          const underWay = process.serve(8);
+          while (world.count('held') === 0) await sleep(5);
+          const thawed = process.freeze(300);
+          for (const proxy of world.proxies) proxy.forget('silence', released);
+          await thawed;
+          expect(await underWay).toEqual(allWell(8));
+        },
+      );
+    },
+  );
 });
 
 // These tests mostly wait, so they run at the same time. Each test has its own servers.

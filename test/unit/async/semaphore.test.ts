@@ -35,7 +35,7 @@ it('Semaphore runs as many tasks at once as it has permits, and starts the other
   expect(await all).toEqual([0, 1, 2, 3]);
 });
 
-it("Semaphore releases a task's permit when the task ends, even if it fails", async () => {
+it("Semaphore releases a task's permit when the task ends, even if the task fails", async () => {
   const semaphore = new Semaphore(2);
   const failure = new Error('failed');
   for (let i = 0; i < 3; i += 1) expect(await errorOf(semaphore.run(() => Promise.reject(failure)))).toBe(failure);

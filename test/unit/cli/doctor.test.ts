@@ -720,7 +720,7 @@ describe('keyfold doctor', () => {
     expect(told(bad)).toMatchSnapshot();
   });
 
-  it('finds no fault in credentials that stay valid for more than five minutes, and shows when they expire', async () => {
+  it('finds no fault in credentials that stay valid for more than five minutes, and shows when the credentials expire', async () => {
     expireIn(301_000);
     const { code, all } = await examine();
     expect([code, all[1]]).toEqual([

@@ -31,7 +31,7 @@ async function run(
   return { stderr: child.stderr === null ? '' : await text(child.stderr), ended: await ended };
 }
 
-it('the command fails if its output goes to a full disk, and prints the error once', async () => {
+it('a keyfold command fails if its output goes to a full disk, and prints the error once', async () => {
   const full = openSync('/dev/full', 'w');
   expect(await run(['--version'], full, 'pipe')).toEqual({
     ended: 1,
@@ -40,7 +40,7 @@ it('the command fails if its output goes to a full disk, and prints the error on
   closeSync(full);
 });
 
-it('the command changes nothing and fails if its audit lines go to a full disk', async () => {
+it('a keyfold command changes nothing and fails if its audit lines go to a full disk', async () => {
   const full = openSync('/dev/full', 'w');
   const { id, created } = keyRecord('_SK_orders_shop', 60);
   await world.put(keyRecord(id, created));
@@ -52,12 +52,12 @@ it('the command changes nothing and fails if its audit lines go to a full disk',
   expect(await world.metastore.load(id, created, noDeadline())).toMatchObject({ revoked: true });
 });
 
-it('the command succeeds if the reader of its output has exited', async () => {
+it('a keyfold command succeeds if the reader of its output has exited', async () => {
   const { code, stderr } = await world.keyfoldProcess(['--version'], {}, 'leaves');
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
 });
 
-it('the command exits with code 2 for a wrong argument, which it names on standard error', async () => {
+it('a keyfold command exits with code 2 for a wrong argument, and names the argument on standard error', async () => {
   const { code, stdout, stderr } = await world.keyfoldProcess(['keys', 'lost']);
   expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
   expect(stderr).toContain("unknown command 'lost'");

@@ -70,7 +70,7 @@ describe('keys revoke', () => {
     });
   });
 
-  it('prints the key, its state and the reach of the revocation', async () => {
+  it('prints the key, the state of the key, and what the revocation affects', async () => {
     const run = await world.keyfold(['keys', 'revoke', id, '60', '--dry-run']);
     expect(cellsOf(run)).toEqual([
       ['revoke', `${id} 60 (1970-01-01T00:01:00.000Z)`],

@@ -78,13 +78,13 @@ describe('PartitionClient', () => {
     expect(await tenant.decrypt(record, { context: { id: '42' } })).toEqual(new Uint8Array(Buffer.from('x')));
   });
 
-  it('leaves it to the service to reject an option whose value is unknown but has the right type', async () => {
+  it('sends an option whose value is unknown but has the right type, and throws the error of the service', async () => {
     const error = await errorOf(tenant.encrypt(Buffer.from('x'), { format: 'json' as never }));
     expect(error).toBeInstanceOf(KeyfoldServiceError);
     expect(error).toMatchObject({ code: 'InvalidRequest' });
   });
 
-  it('names the item and the member of a context or a record that has the wrong type', async () => {
+  it('rejects a value of the wrong type and an unknown option, and names the item and the member', async () => {
     const [client, payload, context] = [unasked(), Buffer.from('x'), { id: 5 } as never];
     const record = { Key: {}, Data: 5 } as never;
     const document = { document: {}, fields: [] };

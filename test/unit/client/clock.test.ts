@@ -69,15 +69,18 @@ describe('a client with a wrong clock', () => {
       refused('InvalidSignatureException', 'Signature expired: …'),
     ],
     ['ahead', 'Lambda after RequestTimeTooSkewed', -2, refused('RequestTimeTooSkewed', '…')],
-  ] as const)('sends a refused request again with the corrected time if the clock is two hours %s (over %s)', async ([, attempt, hours, refusal]) => {
-    const way = attempt.startsWith('HTTP') ? 'HTTP' : 'Lambda';
-    const client = await clientOf(way, [at(hours * HOUR_MS, refusal), at(hours * HOUR_MS, good)]);
-    expect(await client.decrypt('kf1.x')).toEqual(new Uint8Array(HELLO));
-    expect([hoursAhead(0), hoursAhead(1)]).toEqual([0, hours]);
-    await client.decrypt('kf1.x');
-    expect(hoursAhead(2)).toBe(hours);
-    expect(stub.requests).toHaveLength(3);
-  });
+  ] as const)(
+    'sends a refused request again with the corrected time if the clock is two hours %s (over %s)',
+    async ([, attempt, hours, refusal]) => {
+      const way = attempt.startsWith('HTTP') ? 'HTTP' : 'Lambda';
+      const client = await clientOf(way, [at(hours * HOUR_MS, refusal), at(hours * HOUR_MS, good)]);
+      expect(await client.decrypt('kf1.x')).toEqual(new Uint8Array(HELLO));
+      expect([hoursAhead(0), hoursAhead(1)]).toEqual([0, hours]);
+      await client.decrypt('kf1.x');
+      expect(hoursAhead(2)).toBe(hours);
+      expect(stub.requests).toHaveLength(3);
+    },
+  );
 
   it.for(['HTTP', 'Lambda'] as const)(
     'names the clock in the error if the API also refuses the corrected request (over %s)',

@@ -59,7 +59,7 @@ describe('readQueueConfig', () => {
     expect(faultsOf({ KEYFOLD_FIELDS: '["$.a"]' })).toEqual([]);
   });
 
-  it('reads the settings of Vault if the caller passes the reader of these settings', async () => {
+  it('reads the settings of Vault if the caller passes a function that reads these settings', async () => {
     const { KEYFOLD_KMS_KEYS: _, ...others } = minimal;
     const environment = {
       ...others,
@@ -77,7 +77,7 @@ describe('readQueueConfig', () => {
   });
 
   it.for(['["$.a","$.b"]', '["$.a[0]","$.a[1]","$.a[-1]"]', '["$.a","$.b","$.*"]', '["$.a","$.b","$..a"]'])(
-    'accepts KEYFOLD_FIELDS=%s if KEYFOLD_MAX_ITEMS is 2, because a document may have only two such values',
+    'accepts KEYFOLD_FIELDS=%s if KEYFOLD_MAX_ITEMS is 2, because some documents have only two such values',
     (KEYFOLD_FIELDS) => expect(faultsOf({ KEYFOLD_FIELDS, KEYFOLD_MAX_ITEMS: '2' })).toEqual([]),
   );
 

@@ -98,7 +98,7 @@ it.for(CALLS)(
   },
 );
 
-it('a call of a credential provider may take ten seconds', async () => {
+it('a call of a credential provider fails with TimeoutError if the provider does not respond within ten seconds', async () => {
   const provider = withTimeLimit(() => new Promise(() => {})) as () => Promise<Identity>;
   let error: unknown;
   void provider().catch((reason: unknown) => (error = reason));

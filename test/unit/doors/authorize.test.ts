@@ -85,7 +85,7 @@ function claims(changes: object): unknown {
   return { jwt: { ...jwt.jwt, claims: { ...jwt.jwt.claims, ...changes } } };
 }
 
-describe('the HTTP door', () => {
+describe('the HTTP API', () => {
   it.for([
     ['accepts an IAM caller if AUTH is iam', IAM, iam, '200, keys touched'],
     ['accepts a JWT if AUTH is jwt', JWT, jwt, '200, keys touched'],
@@ -305,9 +305,9 @@ describe('a partition over HTTP', () => {
   it.for([
     ['without escapes', '/v1/partitions/a@b.c/encrypt'],
     ['with %40 for @', '/v1/partitions/a%40b.c/encrypt'],
-    ['after the stage', '/live/v1/partitions/a@b.c/encrypt'],
-    ['after the stage, with %40 for @', '/live/v1/partitions/a%40b.c/encrypt'],
-  ] as const)('is accepted in the path %s', async ([, rawPath]) => {
+    ['that begins with the stage', '/live/v1/partitions/a@b.c/encrypt'],
+    ['that begins with the stage and has %40 for @', '/live/v1/partitions/a%40b.c/encrypt'],
+  ] as const)('is accepted in a path %s', async ([, rawPath]) => {
     expect(await attemptAt(rawPath)).toBe(SERVED);
   });
 

@@ -7,7 +7,7 @@ import { DEAD_LETTERS, FakeQueues, openQueueDoor, OUTPUT, queueRecord } from '..
 beforeEach(() => void captureOutput());
 afterEach(() => vi.restoreAllMocks());
 
-describe('the direct door', () => {
+describe('a function for direct invocation', () => {
   it.for([
     ['a context', { operation: 'encrypt', plaintext: '', context: { 'a\nb': '1' } }],
     ['the middle of a context', { operation: 'encrypt', plaintext: '', context: { id: '1', 'a\nb': '1', z: '1' } }],
@@ -49,7 +49,7 @@ describe('the direct door', () => {
   });
 });
 
-describe('the queue door', () => {
+describe('a function for a queue', () => {
   const MESSAGE = { partition: 'p', fields: ['$.card'], document: { id: 7, card: '4111' } };
 
   it("binds a message's fields to the context in the message", async () => {

@@ -224,14 +224,14 @@ describe('an object with two members of the same name', () => {
 it.for([
   ['nested objects', '{"record":{"KEYS","a:b":":","":"{:}","__proto__":{"a":1},"0":{"a":1}}}'],
   ['objects of an array', ' { "record" : {\n"KEYS" , "a" : [ { "a" : 1 } , { "a" : {} } ] } } '],
-] as const)('the HTTP door accepts the same name in %s', async ([, body]) => {
+] as const)('the HTTP API accepts the same name in %s', async ([, body]) => {
   const door = openDoor();
   const sealed = (await door(request('encrypt', BODY))).body['record'];
   const text = body.replace('"KEYS"', () => JSON.stringify(sealed).slice(1, -1));
   expect((await door(request('decrypt', text))).body).toEqual({ plaintext: 'aGVsbG8=' });
 });
 
-it('the HTTP door accepts the members of a record in any order', async () => {
+it('the HTTP API accepts the members of a record in any order', async () => {
   const world = new FakeDependencies();
   const door = openDoor({ world });
   const sealed = (await door(request('encrypt', BODY))).body['record'] as { Key: object; Data: string };

@@ -478,22 +478,25 @@ describe('a large batch', () => {
   it.for([
     ['forward', 3_600_000],
     ['back', -3_600_000],
-  ] as const)('is processed until only the margin of the invocation time is left, even if the clock jumps %s by an hour', async ([, stepMs]) => {
-    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'Date', 'performance'] });
-    const records = Array.from({ length: 1000 }, (_, i) => queueRecord(`${i}`, sealing()));
-    let calls = 0;
-    queues.delay = async () => {
-      calls += 1;
-      if (calls === 1) vi.setSystemTime(Date.now() + stepMs);
-      // The door makes ten calls for each wave of 100 messages. After three waves, less time than the margin is left.
-      vi.advanceTimersByTime(690);
-    };
-    const failed = await open({ now: Date.now })(records, 30_000);
-    expect(queues.in(OUTPUT)).toHaveLength(300);
-    expect(failed).toHaveLength(700);
-    expect(queues.postponed).toHaveLength(700);
-    vi.useRealTimers();
-  });
+  ] as const)(
+    'is processed until only the margin of the invocation time is left, even if the clock jumps %s by an hour',
+    async ([, stepMs]) => {
+      vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'Date', 'performance'] });
+      const records = Array.from({ length: 1000 }, (_, i) => queueRecord(`${i}`, sealing()));
+      let calls = 0;
+      queues.delay = async () => {
+        calls += 1;
+        if (calls === 1) vi.setSystemTime(Date.now() + stepMs);
+        // The door makes ten calls for each wave of 100 messages. After three waves, less time than the margin is left.
+        vi.advanceTimersByTime(690);
+      };
+      const failed = await open({ now: Date.now })(records, 30_000);
+      expect(queues.in(OUTPUT)).toHaveLength(300);
+      expect(failed).toHaveLength(700);
+      expect(queues.postponed).toHaveLength(700);
+      vi.useRealTimers();
+    },
+  );
 
   it('ends in time even if KMS does not respond', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'Date', 'performance'] });

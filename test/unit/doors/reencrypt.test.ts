@@ -63,7 +63,7 @@ class PagedRows implements RowSource {
   }
 }
 
-it('a worker continues where the previous worker ran out of time', async () => {
+it('a re-encryption worker continues where the previous worker ran out of time', async () => {
   const keyfold = memoryService(NAMES);
   const record = await keyfold.session('tenant-1').encrypt(Buffer.from('x'));
   const source = new PagedRows([encodeCompactRecord(record, 'bytes') ?? '', 'no record', '']);
@@ -118,7 +118,7 @@ function workerOn(source: RowSource): ReturnType<typeof reencryptDoor> {
 it.for([
   ['forward', 3_600_000],
   ['back', -3_600_000],
-] as const)('a worker stops in time even if the clock jumps %s by an hour', async ([, stepMs]) => {
+] as const)('a re-encryption worker stops in time even if the clock jumps %s by an hour', async ([, stepMs]) => {
   vi.useFakeTimers({ toFake: ['Date', 'performance'] });
   const pages = Array.from({ length: 20 }, () => '');
   const source = new PagedRows(pages, () => {
@@ -129,7 +129,7 @@ it.for([
   expect([done, source.read]).toEqual([false, 5]);
 });
 
-it('a worker works until two minutes before the end of its invocation', async () => {
+it('a re-encryption worker begins pages of rows until two minutes before the end of its invocation', async () => {
   vi.useFakeTimers({ toFake: ['Date', 'performance'] });
   const pages = Array.from({ length: 20 }, () => '');
   const source = new PagedRows(pages, () => void vi.advanceTimersByTime(100_000));
@@ -137,7 +137,7 @@ it('a worker works until two minutes before the end of its invocation', async ()
   expect(source.read).toBe(8);
 });
 
-it('a worker can process a whole table as its only segment', async () => {
+it('a re-encryption worker can process a whole table as one segment', async () => {
   const opened: unknown[] = [];
   const handler = reencryptDoor({
     keyfold: memoryService(NAMES),
@@ -218,13 +218,13 @@ it.for([
     { verb: 'open', paths: ['$.a'], segment: 8 },
     `${EVENT_WRONG} paths go with seal, segment must be less than segments.`,
   ],
-] as const)('a worker refuses an event with %s', async ([, members, message]) => {
+] as const)('a re-encryption worker refuses an event with %s', async ([, members, message]) => {
   captureOutput();
   const error = await errorOf(workerOn(new PagedRows([]))({ ...event, ...members }, lambdaContext(10_000)));
   expect(error).toMatchObject({ name: 'InvalidRequest', message });
 });
 
-it('a worker refuses an event with a partition that no record can have', async () => {
+it('a re-encryption worker refuses an event with a partition that no record can have', async () => {
   captureOutput();
   const error = await errorOf(
     workerOn(new PagedRows([]))({ ...event, partition: 'x'.repeat(2100) }, lambdaContext(10_000)),
@@ -235,14 +235,14 @@ it('a worker refuses an event with a partition that no record can have', async (
   });
 });
 
-it('a worker refuses an event that is not an object', async () => {
+it('a re-encryption worker refuses an event that is not an object', async () => {
   captureOutput();
   const error = await errorOf(workerOn(new PagedRows([]))('x', lambdaContext(10_000)));
   expect(error).toMatchObject({ name: 'InvalidRequest', message: `${EVENT_WRONG} the event.` });
 });
 
 it.for(['__proto__', 'constructor', 'prototype'])(
-  'a worker binds records to the entry %s of a context, as to any other entry',
+  'a re-encryption worker binds records to the entry %s of a context, as to any other entry',
   async (entry) => {
     const entries = JSON.parse(`{"${entry}":"a","table":"users"}`) as Readonly<Record<string, string>>;
     const opened: ReencryptEvent[] = [];
@@ -273,12 +273,12 @@ it.for([
   ['the verb seal with a partition', { verb: 'seal', partition: 'p' }],
   ['the verb seal with a partition field', { verb: 'seal', partitionField: 'tenant', paths: ['$.a'] }],
   ['several fields without a context', { fields: ['card', 'iban'] }],
-] as const)('a worker accepts %s', async ([, members]) => {
+] as const)('a re-encryption worker accepts %s', async ([, members]) => {
   const answer = await workerOn(new PagedRows([]))({ ...event, ...members }, lambdaContext(10_000));
   expect(answer).toMatchObject({ ...members, done: true });
 });
 
-it('a worker seals with the paths and the forms of its event', async () => {
+it('a re-encryption worker seals with the JSONPaths and the forms that its event names', async () => {
   const keyfold = memoryService(NAMES);
   const source = new PagedRows(['{"a":"x","b":1}', 'aGk='], undefined, 'tenant-1');
   const handler = reencryptDoor({
@@ -300,7 +300,7 @@ it('a worker seals with the paths and the forms of its event', async () => {
   expect(await keyfold.session('tenant-1').decryptJson(textOf('1'))).toEqual(Buffer.from('hi'));
 });
 
-it('a worker reseals a record with a date far in the future', async () => {
+it('a re-encryption worker with the verb reseal changes a record dated a day ahead of the clock, but not a record dated a minute ahead', async () => {
   const keyfold = memoryService(NAMES);
   const record = await keyfold.session('tenant-1').encrypt(Buffer.from('x'));
   const dated = (created: number): string =>

@@ -19,8 +19,8 @@ const read = (path: string): string => readFileSync(new URL(`../../../${path}`, 
 const [, inDocs = ''] =
   /state-machine\.test\.ts.*?```json\n(.*?)```/s.exec(read('docs/reference/direct-invocation.md')) ?? [];
 const MACHINES = [
-  ['of the documents', inDocs],
-  ['of examples/step-functions', read('examples/step-functions/rewrap-table.asl.json')],
+  ['in the documentation', inDocs],
+  ['in examples/step-functions', read('examples/step-functions/rewrap-table.asl.json')],
 ].map(([name, text = '']) => [name, JSON.parse(text) as Machine] as const);
 
 /** All states of a machine, including states inside a Map. */
@@ -64,7 +64,7 @@ it.for(MACHINES)('the state machine %s replaces a card only if the card has not 
   }
 });
 
-it('a card that cannot be reencrypted does not end the execution of the example', () => {
+it('a card that cannot be reencrypted does not end the execution of the example state machine', () => {
   const [, [, machine] = []] = MACHINES;
   const states = machine === undefined ? [] : statesOf(machine);
   const caught = states.flatMap(({ Catch = [] }) => Catch.flatMap(({ ErrorEquals }) => ErrorEquals));

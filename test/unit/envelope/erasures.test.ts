@@ -83,7 +83,7 @@ it.for([
   expect(rows).toEqual(before);
 });
 
-describe('a marked partition', () => {
+describe('a partition that is marked for erasure', () => {
   beforeEach(() => begin());
 
   it('makes every operation in cold processes fail with PartitionErased', async () => {
@@ -165,7 +165,7 @@ describe('a process that is creating a key while the tombstone is written', () =
 describe('an erased partition', () => {
   beforeEach(() => erase());
 
-  it('has only its tombstone, and fails with PartitionErased', async () => {
+  it('has only a tombstone as its row, and makes encrypt and decrypt fail with PartitionErased', async () => {
     expect(world.metastore.ofKind('IK').map(({ created }) => created)).toEqual([TOMBSTONE_CREATED]);
     expect(await answers()).toEqual(['PartitionErased', 'PartitionErased']);
   });
@@ -196,13 +196,13 @@ describe('an erased partition', () => {
         };
       },
     ],
-  ])('fails with %s if the process cannot read or check the tombstone', async ([code, fail]) => {
+  ])('makes decrypt fail with %s if the process cannot read or check the tombstone', async ([code, fail]) => {
     fail();
     expect(await codeOf(cold().session('p').decrypt(record))).toBe(code);
     expect(ignored).toEqual([]);
   });
 
-  it('fails with PartitionErased if a record names the tombstone as its key', async () => {
+  it('makes decrypt fail with PartitionErased if a record names the tombstone as its key', async () => {
     const parent = { ...record.key.parent, created: TOMBSTONE_CREATED };
     expect((await answers({ ...record, key: { ...record.key, parent } }))[1]).toBe('PartitionErased');
   });
@@ -288,7 +288,7 @@ describe('warm processes, after a partition was marked for erasure,', () => {
   });
 });
 
-describe('a mark without a valid proof', () => {
+describe('an erasure mark without a valid proof', () => {
   const FORGERIES: Record<string, (mark: NonNullable<EnvelopeKeyRecord['erased']>) => Partial<EnvelopeKeyRecord>> = {
     'another proof': (mark) => ({ erased: { ...mark, proof: Buffer.alloc(32, 1) } }),
     'a short proof': (mark) => ({ erased: { ...mark, proof: mark.proof.subarray(1) } }),
@@ -309,7 +309,7 @@ describe('a mark without a valid proof', () => {
     expect(ignored).toEqual([{ id: tombstone().id, created: TOMBSTONE_CREATED }]);
   });
 
-  it('is ignored without a read of the System Key if that key belongs to another service', async () => {
+  it('is ignored if its System Key belongs to another service, and that System Key is not read', async () => {
     await begin();
     await world.process({ service: 'other' }).session('p').encrypt(PAYLOAD);
     const foreign = world.metastore.ofKind('SK').find(({ id }) => id === '_SK_other_prod') as EnvelopeKeyRecord;

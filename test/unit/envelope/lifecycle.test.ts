@@ -194,7 +194,7 @@ describe('a process that loses the race to create a key', () => {
   });
 
   it.for(['IK', 'SK'] as const)(
-    'fails with MetastoreUnavailable if it loses three races for the %s, each to a revoked key',
+    'fails with MetastoreUnavailable after losing three races in which the winning key is revoked at once (%s)',
     async (kind) => {
       let races = 0;
       world.metastore.interfere = async (call) => {
@@ -280,7 +280,7 @@ describe('a revocation', () => {
     expect((await service.session('b').encrypt(PAYLOAD)).key.parent).not.toEqual(b.key.parent);
   });
 
-  it('of a System Key is looked for once for all Intermediate Keys under the key', async () => {
+  it('of a System Key is looked for only once for all Intermediate Keys under that System Key', async () => {
     const service = world.process({ policy: { systemKeyMaxAgeMs: 10 * MINUTE_MS, intermediateKeyMaxAgeMs: DAY_MS } });
     await service.session('p').encrypt(PAYLOAD);
     world.clock.advance(5 * MINUTE_MS);
@@ -344,7 +344,7 @@ describe('decrypt', () => {
     ['not a whole number', 1.5],
     ['an unsafe integer', 2 ** 53],
     ['Infinity', Infinity],
-  ] as const)("rejects a record without reading a row if its key's date is %s", async ([, created]) => {
+  ] as const)("reads no row, and rejects the record, if the date of the record's key is %s", async ([, created]) => {
     const service = world.process();
     const { key, data } = await service.session('p').encrypt(PAYLOAD);
     world.log.take();
@@ -382,7 +382,7 @@ describe('decrypt', () => {
     expect(await codeOf(world.process({ regionSuffix }).session('p').decrypt(record))).toBe('KeyRowUnreadable');
   });
 
-  it('fails with KeyNotYetVisible if a System Key is absent, and the key or the Intermediate Key under it is new', async () => {
+  it('fails with KeyNotYetVisible if a System Key is absent, and that key or the Intermediate Key under that key is new', async () => {
     const regionSuffix = 'us-west-2';
     await world.process({ regionSuffix }).session('other').encrypt(PAYLOAD);
     world.clock.advance(16 * MINUTE_MS);
@@ -537,22 +537,25 @@ describe('events', () => {
   it.for([
     ['SK', 'system'],
     ['IK', 'intermediate'],
-  ] as const)('report an %s as retired if the key won a race and was revoked at once', async ([kind, name]) => {
-    await world.process().session('p').encrypt(PAYLOAD);
-    world.clock.advance(91 * DAY_MS);
-    let raced = 0;
-    world.metastore.interfere = async (call) => {
-      if (call !== `Put ${kind}`) return;
-      world.metastore.interfere = () => {};
+  ] as const)(
+    'report the retirement of the $1 key that won a race if this key was revoked at once',
+    async ([kind, name]) => {
       await world.process().session('p').encrypt(PAYLOAD);
-      raced = world.metastore.ofKind(kind).at(-1)?.created ?? 0;
-      revoke(kind);
-    };
-    await world.process({ events }).session('p').encrypt(PAYLOAD);
-    expect(takeOf(KEYS).filter((line) => line.startsWith(name) && !line.endsWith('created'))).toEqual([
-      `${name} ${raced} revoked`,
-    ]);
-  });
+      world.clock.advance(91 * DAY_MS);
+      let raced = 0;
+      world.metastore.interfere = async (call) => {
+        if (call !== `Put ${kind}`) return;
+        world.metastore.interfere = () => {};
+        await world.process().session('p').encrypt(PAYLOAD);
+        raced = world.metastore.ofKind(kind).at(-1)?.created ?? 0;
+        revoke(kind);
+      };
+      await world.process({ events }).session('p').encrypt(PAYLOAD);
+      expect(takeOf(KEYS).filter((line) => line.startsWith(name) && !line.endsWith('created'))).toEqual([
+        `${name} ${raced} revoked`,
+      ]);
+    },
+  );
 
   it('report hits, misses and evictions in the System Key and Intermediate Key caches', async () => {
     const service = world.process({ events, policy: { maxIntermediateKeys: 1, maxSystemKeys: 1 } });

@@ -74,7 +74,7 @@ describe('the bytes of a key', () => {
     expect(counts()).toEqual({ held: 'enough', stillHold: 0 });
   });
 
-  it.for(['Put SK', 'Put IK'])('are zeroed if the process loses a race in the call %s', async (put) => {
+  it.for(['Put SK', 'Put IK'])('are zeroed if the process loses a race to store a key (%s)', async (put) => {
     let raced = false;
     world.metastore.interfere = async (call) => {
       if (call !== put || raced) return;
@@ -85,16 +85,19 @@ describe('the bytes of a key', () => {
     expect(counts()).toEqual({ held: 'enough', stillHold: 0 });
   });
 
-  it.for(['Wrap', 'Put SK', 'Put IK'])('are zeroed if the call %s fails', async (failing) => {
-    world.kms.interfere = world.metastore.interfere = (call) => {
-      if (call === failing) throw new KeyfoldError('MetastoreUnavailable', 'down');
-    };
-    await errorOf(world.process().session('p').encrypt(PAYLOAD));
-    for (const bytes of [...spied.keys, ...world.kms.plaintexts]) {
-      expect(Buffer.from(bytes)).toEqual(Buffer.alloc(bytes.length));
-    }
-    expect(world.kms.plaintexts).toHaveLength(1);
-  });
+  it.for(['Wrap', 'Put SK', 'Put IK'])(
+    'are zeroed if a call to the KMS or the metastore fails (%s)',
+    async (failing) => {
+      world.kms.interfere = world.metastore.interfere = (call) => {
+        if (call === failing) throw new KeyfoldError('MetastoreUnavailable', 'down');
+      };
+      await errorOf(world.process().session('p').encrypt(PAYLOAD));
+      for (const bytes of [...spied.keys, ...world.kms.plaintexts]) {
+        expect(Buffer.from(bytes)).toEqual(Buffer.alloc(bytes.length));
+      }
+      expect(world.kms.plaintexts).toHaveLength(1);
+    },
+  );
 
   it('are zeroed if the payload does not open', async () => {
     const record = await world.process().session('p').encrypt(PAYLOAD);

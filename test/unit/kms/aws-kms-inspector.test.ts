@@ -92,7 +92,7 @@ it.for([
   expect(sent).toEqual([['DescribeKey', { KeyId: ARN }]]);
 });
 
-it('AwsKmsInspector calls the state and the origin of a key unknown if KMS does not name them', async () => {
+it('AwsKmsInspector reports the state and the origin of a key as unknown if KMS does not name them', async () => {
   answers['DescribeKey'] = success({});
   expect(await inspector().describe()).toMatchObject({
     answer: { arn: '', state: 'unknown', deletedAtMs: undefined, encrypts: false, origin: 'unknown' },
@@ -126,7 +126,7 @@ it('AwsKmsInspector calls KMS twice if the first response is a server error', as
   expect(sent).toHaveLength(2);
 });
 
-it('AwsKmsInspector waits one second for a connection, and three seconds for a response and for each part of it', async () => {
+it('AwsKmsInspector waits one second for a connection, and three seconds for a response and for each part of the response', async () => {
   const send = vi.spyOn(KMSClient.prototype, 'send');
   await inspector().describe();
   const client = send.mock.contexts[0] as WithHandler;
@@ -141,7 +141,7 @@ it('AwsKmsInspector waits one second for a connection, and three seconds for a r
 it.for([
   ['does not open', 1000],
   ['returns no response', 3000],
-] as const)('AwsKmsInspector abandons a connection that %s', async ([fault, ms]) => {
+] as const)('AwsKmsInspector abandons a connection that %s within %i ms', async ([fault, ms]) => {
   answers['DescribeKey'] = 'hang';
   const connecting = fault === 'does not open' ? holdConnections() : undefined;
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });

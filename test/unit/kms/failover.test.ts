@@ -26,7 +26,7 @@ describe('a request to KMS regions', () => {
   });
 
   it.for([1, 2, 3, 5].flatMap((maxRounds) => [1, 2, 3].map((count) => [maxRounds, count] as const)))(
-    'makes a limited number of attempts in %i rounds with %i failing regions',
+    'tries each failing region once per round, or one region per later round if all regions throttle (rounds: %i, regions: %i)',
     async ([maxRounds, count]) => {
       for (const [faultClass, draw, most] of [
         ['unavailable', 0, maxRounds * count],
@@ -95,7 +95,7 @@ describe('a request to KMS regions', () => {
     }
   });
 
-  it('makes a limited number of attempts and delays for every sequence of faults', async () => {
+  it('makes at most one attempt per region and round, and no delay above 4.5 seconds, for every sequence of faults', async () => {
     const answer = fc.constantFrom<'ok' | FaultClass>('ok', ...PASSING, ...LASTING);
     const script = fc.array(fc.array(answer, { minLength: 1, maxLength: 6 }), { minLength: 1, maxLength: 4 });
     const draws = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true });

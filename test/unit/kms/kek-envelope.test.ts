@@ -46,7 +46,7 @@ describe('a KMS envelope', () => {
     ['a wrap that is not base64', { ...written, encryptedKek: 'not base64' }],
     ['an ARN that is too long for KMS', { ...written, arn: 'a'.repeat(2049) }],
     ['a wrap that is too long for KMS', { ...written, encryptedKek: Buffer.alloc(6145).toString('base64') }],
-  ] as const)('loses a broken entry when it is decoded, and keeps the others (%s)', ([, broken]) => {
+  ] as const)('loses only its broken entry when the envelope is decoded (%s)', ([, broken]) => {
     expect(decode({ encryptedKey: 'c2VhbGVk', kmsKeks: [broken, written] })).toEqual(envelope);
   });
 

@@ -177,7 +177,7 @@ describe('AwsKms.renew', () => {
     },
   );
 
-  it('replaces a wrap that its region refuses', async () => {
+  it('replaces a wrap that KMS refuses to unwrap', async () => {
     const wrapped = parse(await wrappedBy(kms({ keys }), SYSTEM_KEY, noDeadline()));
     for (const kek of wrapped.kmsKeks.slice(1)) kek.encryptedKek = Buffer.alloc(100).toString('base64');
     const actions: string[] = [];

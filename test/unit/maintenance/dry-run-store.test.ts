@@ -21,7 +21,7 @@ it('the store of a dry run reads what the metastore has, and writes nothing', as
   expect(await metastore.rows(first.id)).toEqual([first]);
 });
 
-it('the store of a dry run has no recent keys if the metastore does not list them', async () => {
+it('the store of a dry run returns no recent keys if the metastore has no method loadRecent', async () => {
   const dry = dryRunStore({} as MemoryMetastore);
   expect(await dry.loadRecent?.('_SK_a_b' as never, keyRecord('', 60).created, noDeadline())).toEqual([]);
 });

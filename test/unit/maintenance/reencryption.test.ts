@@ -44,7 +44,7 @@ async function savesOf(stepsMs: readonly number[]): Promise<number> {
   return saves;
 }
 
-it('a run saves its position every two seconds, even if the clock is set back', async () => {
+it('a re-encryption run saves its position every two seconds, even if the clock is set back', async () => {
   expect(await savesOf([500, 500, 500, 499])).toBe(0);
   expect(await savesOf([1000, 1000, 1000])).toBe(1);
   expect(await savesOf([-30_000, 500, 1500])).toBe(2);
@@ -85,12 +85,12 @@ async function aborted(options: { readonly rate?: number; readonly failing: bool
   return { message, writes, ...reencryption.counts() };
 }
 
-it('a run ended by a signal does not wait until its rate limit allows the next row', async () => {
+it('a re-encryption run that a signal has ended does not wait until its rate limit allows the next row', async () => {
   const ended = { message: 'SIGINT ended the run.', writes: 1, written: 1, rows: 1 };
   expect(await aborted({ rate: 1e-9, failing: false })).toMatchObject(ended);
 });
 
-it('a run ended by a signal does not repeat a failed write', async () => {
+it('a re-encryption run that a signal has ended does not repeat a failed write', async () => {
   const ended = { message: 'SIGINT ended the run.', writes: 2, written: 0, rows: 0 };
   expect(await aborted({ failing: true })).toMatchObject(ended);
 });
@@ -129,7 +129,7 @@ it('a row that other writers change before each write is read again a hundred ti
   expect(await contested(Infinity)).toMatchObject({ writes: 101, reads: 100, quarantined, written: 0 });
 });
 
-it('the error of a run names the row that the KMS key cannot open, because all other rows may be readable', async () => {
+it('the error of a re-encryption run names the row that the KMS key cannot open, because all other rows may be readable', async () => {
   const refused = new KeyfoldError('KmsMisconfigured', 'The key is disabled.', {
     cause: new Error('DisabledException'),
   });
@@ -195,7 +195,7 @@ it.for([
   [0, [100, 200, 400, 800, 1600, 3200, 5000, 5000]],
   [1, [200, 400, 800, 1600, 3200, 6400, 10_000, 10_000]],
 ] as const)(
-  'a call is repeated eight times, with growing random delays (random number: %i)',
+  'a re-encryption run repeats a failing call eight times, with growing random delays (random number: %i)',
   async ([random, waits]) => {
     delays.skipped = true;
     delays.ms = [];
@@ -214,28 +214,31 @@ it.for([
 );
 
 it.for([
-  ['a fault of the source that may pass', new SourceFault('down', true), 3],
-  ['a fault of the source that stays', new SourceFault('refused', false), 1],
+  ['a temporary fault of the source', new SourceFault('down', true), 3],
+  ['a permanent fault of the source', new SourceFault('refused', false), 1],
   ['a retryable KeyfoldError', new KeyfoldError('MetastoreUnavailable', 'down'), 3],
   ['another KeyfoldError', new KeyfoldError('RecordUnreadable', 'no'), 1],
   ['a bug', new TypeError('a bug'), 1],
-] as const)('a call is repeated only if another attempt may succeed: %s', async ([, fault, attempts]) => {
-  delays.skipped = true;
-  let made = 0;
-  const work = async (): Promise<string> => {
-    made += 1;
-    if (made < 3) throw fault;
-    return 'done';
-  };
-  const outcome = await retried(work).catch((error: unknown) => error);
-  delays.skipped = false;
-  expect([outcome, made]).toEqual([attempts === 3 ? 'done' : fault, attempts]);
-});
+] as const)(
+  'a re-encryption run repeats a failed call only if another attempt may succeed: %s',
+  async ([, fault, attempts]) => {
+    delays.skipped = true;
+    let made = 0;
+    const work = async (): Promise<string> => {
+      made += 1;
+      if (made < 3) throw fault;
+      return 'done';
+    };
+    const outcome = await retried(work).catch((error: unknown) => error);
+    delays.skipped = false;
+    expect([outcome, made]).toEqual([attempts === 3 ? 'done' : fault, attempts]);
+  },
+);
 
 it.for([
   ['repeats the write of a quarantined row while the quarantine throttles', true, 3],
   ['ends at once if the quarantine refuses a row for good', false, 1],
-] as const)('a run %s', async ([, mayPass, expected]) => {
+] as const)('a re-encryption run %s', async ([, mayPass, expected]) => {
   delays.skipped = true;
   let attempts = 0;
   const reencryption = new Reencryption({
@@ -289,7 +292,7 @@ async function unsaved(stepsMs: readonly number[], runMs?: number): Promise<unkn
   return { position, positions, pages };
 }
 
-it('a run without checkpoints asks the source for its position only when the time of the run is over', async () => {
+it('a re-encryption run without checkpoints asks the source for its position only when the time of the run is over', async () => {
   expect(await unsaved([3000, 3000, 3000])).toEqual({ position: undefined, positions: 0, pages: 3 });
   expect(await unsaved([3000, 3000, 3000], 6000)).toEqual({ position: { at: 1 }, positions: 1, pages: 2 });
   expect(await unsaved([3000, 3000, 3000], 6001)).toEqual({ position: { at: 1 }, positions: 1, pages: 3 });
@@ -331,14 +334,14 @@ async function crowded(fault?: Error, fails = '1'): Promise<unknown> {
   return { error, active, most, begun, quarantined };
 }
 
-it('a run works on 64 rows at a time, and begins no other row after one has failed', async () => {
+it('a re-encryption run works on 64 rows at a time, and begins no other row after a row has failed', async () => {
   expect(await crowded()).toEqual({ error: undefined, active: 0, most: 64, begun: 200, quarantined: [] });
   const error = new KeyfoldError('InvalidConfiguration', 'wrong');
   expect(await crowded(error)).toEqual({ error, active: 0, most: 64, begun: 64, quarantined: [] });
 });
 
 it.for(['MetastoreUnavailable', 'KmsThrottled', 'KmsUnavailable', 'InvalidConfiguration'] as const)(
-  'a run ends with the error %s, because this error also affects other rows',
+  'a re-encryption run ends with the error %s, because this error also affects other rows',
   async (code) => {
     delays.skipped = true;
     const error = new KeyfoldError(code, 'It fails.');
@@ -348,7 +351,7 @@ it.for(['MetastoreUnavailable', 'KmsThrottled', 'KmsUnavailable', 'InvalidConfig
 );
 
 it.for(['RecordUnreadable', 'InvalidRequest', 'PartitionErased', 'KeyNotYetVisible'] as const)(
-  'a run quarantines a row that has the error %s, and goes on',
+  'a re-encryption run quarantines a row that has the error %s, and goes on',
   async (code) => {
     delays.skipped = true;
     const ended = await crowded(new KeyfoldError(code, 'It fails.')).finally(() => (delays.skipped = false));

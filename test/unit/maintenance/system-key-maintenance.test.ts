@@ -74,11 +74,14 @@ describe('the report about erasures', () => {
 });
 
 describe('SystemKeyMaintenance', () => {
-  it.for(['minSealingCreated', 'minOpeningCreated'] as const)('refuses a %s more than ten minutes ahead', (name) => {
-    const now = clock.now() / 1000;
-    expect(() => maintenance({ policy: { [name]: now + 601 } })).toThrow(`${name} is more than ten minutes ahead`);
-    expect(() => maintenance({ policy: { [name]: now + 600 } })).not.toThrow();
-  });
+  it.for(['minSealingCreated', 'minOpeningCreated'] as const)(
+    'refuses a %s that is more than ten minutes ahead of the clock',
+    (name) => {
+      const now = clock.now() / 1000;
+      expect(() => maintenance({ policy: { [name]: now + 601 } })).toThrow(`${name} is more than ten minutes ahead`);
+      expect(() => maintenance({ policy: { [name]: now + 600 } })).not.toThrow();
+    },
+  );
 
   it('reports the state of each System Key, latest first', async () => {
     await service().session('p').encrypt(PAYLOAD);
@@ -210,7 +213,7 @@ describe('SystemKeyMaintenance', () => {
     expect(most).toBe(8);
   });
 
-  it('does not replace a System Key only because its row has no proof', async () => {
+  it('keeps a System Key whose row has no proof, instead of making a new System Key', async () => {
     await service().session('p').encrypt(PAYLOAD);
     const [row] = await metastore.rows(SYSTEM_KEY_ID);
     const unproven = new MemoryMetastore();
@@ -256,7 +259,7 @@ describe('SystemKeyMaintenance', () => {
     expect(systemKeys[0]?.fault).toMatch(/^MetastoreUnavailable: The row changed during each attempt/);
   });
 
-  it("makes the next key when the policy's expireAfterMs requires it, and emits keyCreated", async () => {
+  it('makes the next System Key when expireAfterMs in the policy requires one, and emits keyCreated', async () => {
     const policy = { expireAfterMs: 10 * DAY_MS };
     const keyCreated = vi.fn<EnvelopeEvents['keyCreated']>();
     const run = (): Promise<MaintenanceReport> =>
@@ -279,7 +282,7 @@ describe('SystemKeyMaintenance', () => {
     await expect(maintenance().run({ deadlineAtMs: 'soon' as never })).rejects.toThrow('limits.deadlineAtMs must be');
   });
 
-  it('reports a fault for a row if KMS did not wrap the key in the row', async () => {
+  it('reports a fault for a System Key that is not wrapped by KMS', async () => {
     await service().session('p').encrypt(PAYLOAD);
     kms.renew = async () => ({ regions: [], renewed: undefined, unreadable: 'it is not wrapped by KMS' });
     const [row] = await metastore.rows(SYSTEM_KEY_ID);

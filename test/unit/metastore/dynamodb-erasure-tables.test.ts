@@ -12,8 +12,8 @@ afterEach(async () => {
 });
 
 it.for([
-  ['the ARN of that replica', HERE, HERE.replace('us-west-2', 'us-east-1')],
-  ['the name of the table', 'EncryptionKey', 'EncryptionKey'],
+  ['the ARN of the replica if tableName is an ARN', HERE, HERE.replace('us-west-2', 'us-east-1')],
+  ['the name of the table if tableName is a name', 'EncryptionKey', 'EncryptionKey'],
 ] as const)('DynamoDbErasureTables addresses the replica in another region by %s', async ([, tableName, asked]) => {
   stub = await startStub({ status: 200, body: '{}' });
   vi.stubEnv('AWS_ACCESS_KEY_ID', 'a');
@@ -125,7 +125,7 @@ it('DynamoDbErasureTables writes only rows that have not changed since they were
   ]);
 });
 
-it('DynamoDbErasureTables deletes an unreadable row by its raw date, if the row has one', async () => {
+it('DynamoDbErasureTables deletes an unreadable row by the raw date of the row, and makes no call if there is no raw date', async () => {
   const unreadable = { id: ROW.id, created: undefined, unreadable: 'it cannot be parsed' };
   const requests = await requestsOf(async (tables) => {
     await tables.at('us-west-2').remove(unreadable);

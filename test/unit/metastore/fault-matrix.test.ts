@@ -174,7 +174,7 @@ async function cell(name: RequestName, fault: Fault, when: When, expected: strin
   }
 }
 
-describe.concurrent('requests with a new and a known System Key, cold and warm', { timeout: 40_000 }, () => {
+describe.concurrent('encrypt with a new or a known System Key, and decrypt in a cold or a warm process,', { timeout: 40_000 }, () => {
   it.for(MATRIX)(
     'end with the expected codes and calls under the DynamoDB fault "%s" (%s)',
     async ([fault, when, ...expected]) => {

@@ -6,7 +6,7 @@ const ARN = 'arn:aws:dynamodb:us-west-2:111122223333:table/Keys';
 
 it.for([
   ['two equal names', 'Keys', 'Keys', true],
-  ['two names', 'Keys', 'Key', false],
+  ['two different names', 'Keys', 'Key', false],
   ['a name and its ARN', 'Keys', ARN, true],
   ['an ARN and its name', ARN, 'Keys', true],
   ['a name and the ARN of another table', 'Key', ARN, false],

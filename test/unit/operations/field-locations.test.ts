@@ -28,7 +28,7 @@ it.for([
   expect(pathBelow(`a${character}b${character}`)).toBe(`$['a${spelled}b${spelled}']`);
 });
 
-it('the option bindPath binds a path with its array indexes ("exact"), with * for each index (default), or no path ("none")', () => {
+it('locateFields returns a path with array indexes if bindPath is "exact", with * for each index by default, and an empty path for "none"', () => {
   const root = locateValues('{"a":[0,{"b":1}]}');
   const [array] = [...(root.members?.values() ?? [])];
   const item = array?.items?.[1];

@@ -80,14 +80,14 @@ describe('a compact record', () => {
   });
 
   it.for([
-    ['the first second of 1970', { created: 0, parent: { id: 'i', created: 0 } }],
+    ['dates in the first second of 1970', { created: 0, parent: { id: 'i', created: 0 } }],
     ['an id that begins with a byte order mark', { parent: { id: '\ufeffi', created: 1 } }],
-  ] as const)('is unchanged after encoding and decoding with %s', ([, change]) => {
+  ] as const)('with %s is unchanged after encoding and decoding', ([, change]) => {
     const odd = changed(change);
     expect(decodeCompactRecord(encodeCompactRecord(odd, 'bytes') ?? '')).toEqual({ kind: 'bytes', record: odd });
   });
 
-  it('is unchanged after encoding and decoding with the longest ID', () => {
+  it('with the longest ID is unchanged after encoding and decoding', () => {
     const long = changed({ parent: { id: 'i'.repeat(65_535), created: 1 } });
     expect(decodeCompactRecord(encodeCompactRecord(long, 'bytes') ?? '')).toEqual({ kind: 'bytes', record: long });
   });

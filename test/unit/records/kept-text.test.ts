@@ -53,7 +53,7 @@ describe('the ID of a key', () => {
       (record) => encodeCompactRecord(record, 'bytes') ?? '',
       (text) => decodeCompactRecord(text).record.key.parent.id,
     ],
-  ])('does not keep the whole text in memory if it is read from %s', ([, textOf, idOf]) => {
+  ])('does not keep the whole text in memory if the ID is read from %s', ([, textOf, idOf]) => {
     const ids: (string | undefined)[] = [];
     const before = heapBytes();
     for (let i = 1; i <= RECORDS; i += 1) ids.push(idOf(onHeap(textOf(recordOf(i)))));

@@ -131,7 +131,7 @@ it('the position of PostgresRows is the key of the last row that it has read', a
 it.for([
   ['is how many rows PostgreSQL counted in its last analysis', '1200', 1200],
   ['is unknown before the first analysis', '-1', undefined],
-] as const)('the size of PostgresRows %s', async ([, counted, size]) => {
+] as const)('the size that PostgresRows reports %s', async ([, counted, size]) => {
   const rows = rowsWith(() => [['1', 'kf1.']], [['id', counted]]);
   await rows.pages(undefined).next();
   expect(rows.size()).toBe(size);
@@ -304,7 +304,7 @@ it.for([
 });
 
 it.for(['22001', '23505', '54000', 'P0001'])(
-  'PostgresRows quarantines a row that PostgreSQL refuses (%s)',
+  'PostgresRows throws InvalidRequest for a row that PostgreSQL refuses (%s)',
   async (code) => {
     const rows = rowsWith(() => {
       throw Object.assign(new Error('secret'), { code });
@@ -323,7 +323,7 @@ async function readWithKey(...key: string[]): Promise<unknown> {
   return new PostgresRows({ ...OPTIONS, ...NAMES, fields: ['key_record'] }, pool).pages(undefined).next();
 }
 
-it('PostgresRows refuses to change the keys of a key table', async () => {
+it('PostgresRows refuses a key table, because the rows of a key table hold no records', async () => {
   expect(await readWithKey('id')).toEqual({ done: true, value: undefined });
   expect(await errorOf(readWithKey('id', 'created'))).toMatchObject({
     code: 'InvalidRequest',

@@ -40,7 +40,7 @@ it('failedCall reports a fault if the endpoint lacks an action that Keyfold need
 });
 
 it.for(['DisabledException', 'NotFoundException', 'ResourceNotFoundException', 'UnknownKey', 'MyTypeError', 'Enabled'])(
-  'failedCall returns undefined for %s, because its caller explains errors of a key or table',
+  'failedCall returns undefined for %s, so that the caller of failedCall explains the error',
   (name) => {
     expect(failedCall(CALL, { name }, true)).toBeUndefined();
   },

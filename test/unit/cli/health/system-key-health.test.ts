@@ -90,7 +90,7 @@ it.for([
   });
 });
 
-it('the age of the System Keys is that of the latest key that may seal', async () => {
+it('the check of the age of the System Keys uses the latest key that may seal', async () => {
   const rows = [180, 120].map((seconds) => keyRecord(ID, row.created + seconds));
   world.clock.advance(10 * MINUTE_MS);
   expect(await checkOf('system keys age', [...rows, row])).toMatchObject({
@@ -164,7 +164,7 @@ it('the health of System Keys distinguishes rows without a proof from rows with 
   expect(await checkOf(check, [...forged, ...forged])).toMatchObject({ says: `do not hold: ${refused}, ${refused}` });
 });
 
-it('the proof check is skipped if the key service fails, but reports a fault if Vault or an HSM refuses', async () => {
+it('the proof check is skipped if the key service is unavailable or AWS KMS refuses, but reports a fault if Vault or an HSM refuses', async () => {
   const check = 'system keys proofs';
   let error: Error = new KeyfoldError('KmsUnavailable', 'Vault is sealed.');
   world.kms.unwrap = () => Promise.reject(error);
@@ -226,7 +226,7 @@ it('the check of the wraps in a region is good if the configured key opens every
   expect(await checkOf(check, [alias], { regions: [unknown] })).toMatchObject({ state: 'ok' });
 });
 
-it('the check of the wraps in a region reports wraps that are missing, do not open or are by another key', async () => {
+it('the check of the wraps in a region reports wraps that are missing, do not open or were made by another KMS key', async () => {
   const check = `system keys wraps ${REGION}`;
   const found = (region: KmsRegionHealth, ...rows: KeyRow[]): Promise<HealthCheck | undefined> =>
     checkOf(check, rows, { regions: [region] });

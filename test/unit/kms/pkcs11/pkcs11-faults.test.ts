@@ -35,7 +35,7 @@ it.for([
       'GENERAL_ERROR',
     ],
   ],
-] as const)('the fault of a token is %s for these codes: %j', ([faultClass, codes]) => {
+] as const)('the fault of a PKCS #11 token has the class %s if the error code is one of %j', ([faultClass, codes]) => {
   for (const code of codes) {
     expect(tokenFaultOf(new Error(`CKR_${code}`))).toEqual({ faultClass, errorName: `CKR_${code}` });
   }

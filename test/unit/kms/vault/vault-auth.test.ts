@@ -47,7 +47,7 @@ const ENCRYPT = 'transit/encrypt/keyfold';
 const LOGIN = 'auth/approle/login';
 const RENEW = 'auth/token/renew-self';
 
-describe('the login', () => {
+describe('the login to Vault', () => {
   it.each<[string, VaultAuth, string, object]>([
     ['by AppRole', APPROLE, 'auth/approle/login', { role_id: 'role-id', secret_id: 'secret-id' }],
     ['by AppRole without a secret ID', { method: 'approle', roleId: 'r' }, 'auth/approle/login', { role_id: 'r' }],
@@ -125,7 +125,7 @@ describe('the login', () => {
     expect(stub.requests).toEqual([]);
   });
 
-  it('fails with KmsMisconfigured if Vault refuses it, and shows no secret', async () => {
+  it('fails with KmsMisconfigured if Vault refuses the login, and shows no secret', async () => {
     cluster.loginRefusal = 'invalid role or secret ID';
     const error = await errorOf(wrap(open(APPROLE)));
     expect(error).toMatchObject({ code: 'KmsMisconfigured', message: expect.stringContaining('LoginRefused') });
@@ -188,7 +188,7 @@ describe('the login', () => {
   });
 });
 
-it('the token of a pod comes from the file in which Kubernetes mounts it', async () => {
+it('the login by Kubernetes reads the token of the pod from the file that Kubernetes mounts', async () => {
   const path = '/var/run/secrets/kubernetes.io/serviceaccount/token';
   expect(await errorOf(loginBody({ method: 'kubernetes', role: 'r' }, new Date()))).toMatchObject({ path });
 });
@@ -244,7 +244,7 @@ function issued(n: number, seconds = 3600, renewable: unknown = true): VaultAnsw
   return { status: 200, body: { auth: { client_token: `issued-${n}`, lease_duration: seconds, renewable } } };
 }
 
-describe('the token', () => {
+describe('the Vault token', () => {
   it('is renewed from the moment at which two thirds of its lease have passed until the lease ends', async () => {
     const { token, posted } = tokenWith(APPROLE, issued(1), issued(1), issued(2));
     const getAt = async (ms: number): Promise<string> => {
@@ -299,7 +299,7 @@ describe('the token', () => {
     expect(posted).toEqual([`${LOGIN} undefined`, `${RENEW} issued-1`, `${RENEW} issued-1`, `${LOGIN} undefined`]);
   });
 
-  it('fails with DeadlineExceeded if the function that returns it does not respond in time', async () => {
+  it('fails with DeadlineExceeded if the function that returns the token does not respond in time', async () => {
     const { token } = tokenWith({ method: 'token', token: () => new Promise(() => {}) });
     expect(await errorOf(token.get('Encrypt', noDeadline()))).toMatchObject({ code: 'DeadlineExceeded' });
   });

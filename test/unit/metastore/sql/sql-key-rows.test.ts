@@ -36,7 +36,7 @@ it.for([
   expect(asked).toEqual(Array.from({ length: pages }, (_, i) => (i === 0 ? undefined : String(60 * (500 * i - 1)))));
 });
 
-it('rows of an SQL table are left out if their IDs are not those of keys', async () => {
+it('rows of an SQL table are left out if their IDs are not IDs of keys', async () => {
   const rows: SqlPageRow[] = [
     { id: 'config', created: 0, date: '0', text: '{}' },
     { id: '_IK_p_svc_prod', created: 60, date: '60', text: '{' },
