@@ -66,7 +66,7 @@ it.for(READMES)('examples/%s prints what its README shows', async (name) => {
   expect(stdout).toMatch(patternOf(shown));
 });
 
-it('examples/aws-encryption-sdk leaves a card unchanged if it is not text', async () => {
+it('examples/aws-encryption-sdk leaves a card unchanged if the card is not text', async () => {
   await createTable(dynamoDb, 'Binary');
   const program = `
     import { buildEncrypt, KmsKeyringNode } from '@aws-crypto/client-node';

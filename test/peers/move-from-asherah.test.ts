@@ -52,7 +52,7 @@ function namedInStep2(settings: Record<string, string>): Record<string, string> 
   return { ...settings, KEYFOLD_SERVICE: NAMES.service, KEYFOLD_PRODUCT: NAMES.product };
 }
 
-it('the command that tries records of a test system succeeds', async () => {
+it('the command in the step "Try your own records" succeeds', async () => {
   const page = new FollowedPage(PAGE, {
     folder,
     keyfold: () => expect.unreachable(),

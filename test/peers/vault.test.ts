@@ -162,7 +162,7 @@ describe('VaultKms with a token', () => {
 });
 
 describe('VaultKms with a server', () => {
-  it('throws KmsUnavailable while the server is sealed, and works again once it is unsealed', async () => {
+  it('throws KmsUnavailable while the server is sealed, and works again once the server is unsealed', async () => {
     const key = await makeKey();
     const kms = open(key);
     const wrapped = await wrap(kms);

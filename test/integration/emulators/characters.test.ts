@@ -120,7 +120,7 @@ const isUnknownToSqs = async (target: string): Promise<boolean> =>
 
 describe('the SQS emulator', () => {
   it.for(['%c3%a9', '%EF%BF%BD', '%ef%bf%bd', '%F0%9F%98%80', '%41%5a%7E%09', '%', '%4', '%g0', '%-1'])(
-    'accepts %s as the message body in a form',
+    'accepts %s as the value of MessageBody in a form-encoded request',
     async (text) => {
       const answer = await fetch(queueUrl, { method: 'POST', body: `Action=SendMessage&MessageBody=${text}` });
       expect(answer.status).toBe(200);

@@ -409,7 +409,7 @@ describe('a stack in an unknown state', () => {
     expect(namesOf(outcome).at(-1)).toBe('cloudformation describe-stacks');
   });
 
-  it.for(['roles', 'app'])('stops "deploy %s" if it is the app\'s stack', async (what) => {
+  it.for(['roles', 'app'])('whose template cannot be read stops "deploy %s" if that stack is the app\'s stack', async (what) => {
     const outcome = await cli.deploy([what, '--yes'], {
       ...ABSENT,
       'cloudformation get-template': 'AccessDenied: not authorized',
@@ -518,7 +518,7 @@ describe('a deploy script with --yes', () => {
     ]);
   });
 
-  it('does not turn on termination protection for the roles, because a later run can create them again', async () => {
+  it('does not turn on termination protection for the stack of the roles, because a later run can create the roles again', async () => {
     const outcome = await cli.deploy(['roles', '--yes'], { ...ABSENT, ...changes(['Add', 'AWS::IAM::Role']) });
     expect(outcome.code).toBe(0);
     expect(namesOf(outcome)).not.toContain('cloudformation update-termination-protection');
@@ -729,7 +729,7 @@ describe('a failure in CloudFormation', () => {
   });
 
   it.for(['DELETE_SKIPPED', 'DELETE_FAILED', 'CREATE_COMPLETE'])(
-    'leaves a rolled-back stack, which deploy does not delete if it still has a resource in the state %s',
+    'leaves a rolled-back stack, which deploy does not delete if the stack still has a resource in the state %s',
     async (status) => {
       const outcome = await cli.deploy(['keys', '--yes'], unmade('ROLLBACK_COMPLETE', 'DELETE_COMPLETE', status));
       expect(outcome.code).toBe(1);
@@ -772,7 +772,7 @@ describe('a failure in CloudFormation', () => {
     },
   );
 
-  it("never leads to a second table, because the script requires the existing table's region to stay first in regions", async () => {
+  it('never leads to a second table, because the region of the existing table must stay the first in deploy.yml', async () => {
     const outcome = await cli.deploy(
       ['table', '--yes'],
       {
@@ -1152,7 +1152,7 @@ describe('the stack parameters', () => {
     expect(both).toMatchObject({ AlarmTopicArn: alarmTopics['us-west-2'] });
   });
 
-  it('keep their previous values if deploy.yml does not set them, such as the key behind an alias', async () => {
+  it('that deploy.yml does not set, such as the key behind an alias, keep their previous values', async () => {
     const Parameters = ['Name', 'AliasTargetArn', 'KeyStanding', 'Gone'].map((ParameterKey) => ({
       ParameterKey,
       ParameterValue: 'x',

@@ -140,7 +140,7 @@ describe('an option of deploy.yml', () => {
     },
   );
 
-  it.for(FORMS)('named %s, in the form %s, cannot have a space before or after it', ([option, form, allowed]) => {
+  it.for(FORMS)('named %s, in the form %s, cannot begin or end with a space', ([option, form, allowed]) => {
     const value = form.replace('?', allowed.charAt(0));
     expect([` ${value}`, value, `${value} `].map((given) => accepts(option, given))).toEqual([false, true, false]);
   });

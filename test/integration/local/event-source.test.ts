@@ -43,7 +43,7 @@ it.for([
   ['an empty list of failures', { batchItemFailures: [] }],
   ['null as its list of failures', { batchItemFailures: null }],
   ['an empty object', {}],
-  ['other members', { statusCode: 200 }],
+  ['an object with other members', { statusCode: 200 }],
   ['null', null],
   ['nothing', undefined],
 ] as const)('the event source deletes the messages if the function returns %s', async ([, answer]) => {
@@ -54,7 +54,7 @@ it.for([
   ['the ID of the message', (itemIdentifier: string) => ({ batchItemFailures: [{ itemIdentifier }] })],
   ['an empty ID', () => ({ batchItemFailures: [{ itemIdentifier: '' }] })],
   ['null as an ID', () => ({ batchItemFailures: [{ itemIdentifier: null }] })],
-  ['another name for the ID', (id: string) => ({ batchItemFailures: [{ messageId: id }] })],
+  ['the ID in a member with another name', (id: string) => ({ batchItemFailures: [{ messageId: id }] })],
   ['the ID of a message of another batch', () => ({ batchItemFailures: [{ itemIdentifier: 'x' }] })],
   ['null as a failure', () => ({ batchItemFailures: [null] })],
   ['an object as its list of failures', () => ({ batchItemFailures: {} })],
@@ -87,8 +87,8 @@ it.for([
   ['ten messages by default', {}, 11, [10, 1]],
   ['as many messages as the batch size allows', { batchSize: 2 }, 3, [2, 1]],
   ['more messages than one call returns', { batchSize: 12 }, 12, [12]],
-  ['messages that it receives one at a time', { batchSize: 3, receivedAtOnce: 1 }, 3, [3]],
-] as const)('an event contains %s, and the event source deletes all of them', async ([, options, count, sizes]) => {
+  ['messages that the event source receives one at a time', { batchSize: 3, receivedAtOnce: 1 }, 3, [3]],
+] as const)('an event contains %s, and the event source deletes all messages', async ([, options, count, sizes]) => {
   const queue = sqs.ensureQueue(`queue-${(queues += 1)}`);
   const QueueUrl = queue.queueUrl;
   for (let i = 0; i < count; i += 1) await client.send(new SendMessageCommand({ QueueUrl, MessageBody: String(i) }));

@@ -13,12 +13,12 @@ beforeAll(async () => {
   [warm = '', cold = ''] = stdout.split(/(?=^A cold decrypt runs )/m);
 });
 
-it('a warm encrypt runs code of the door, the operation and the session, but not of KMS or the metastore', () => {
+it('an encrypt in a warm process runs code of the HTTP API, the operation and the session, but not of KMS or the metastore', () => {
   for (const file of ['doors/http.ts', 'operations/encrypt.ts', 'envelope/session.ts']) expect(warm).toContain(file);
   expect(warm).not.toMatch(/src\/(?:kms|metastore|connections|maintenance)\//);
 });
 
-it('a cold decrypt also runs the modules for keys, KMS and the metastore, but no unnecessary module', () => {
+it('a decrypt in a cold process also runs the modules for keys, KMS and the metastore, but none for faults, new keys or maintenance', () => {
   for (const file of ['envelope/system-keys.ts', 'kms/regional-kms.ts', 'metastore/dynamodb-metastore.ts']) {
     expect(cold).toContain(file);
   }

@@ -111,7 +111,7 @@ export function postgresRowsContract(portOf: () => number): void {
       ...['DOUBLE PRECISION', 'REAL'].map((type) => [type, 'extra_float_digits', '0']),
       ...['DATE', 'TIME', 'TIMESTAMP', 'TIMESTAMPTZ'].map((type) => [type, 'DateStyle', "'SQL, DMY'"]),
     ])(
-      'refuses a key of type %s if the database writes its values inexactly (%s = %s)',
+      'refuses a key of type %s if the database writes values of that type inexactly (%s = %s)',
       async ([type, setting, value]) => {
         // On a server, the first statement takes effect in sessions that begin later. PGlite has only one session, in
         // which the second statement takes effect.

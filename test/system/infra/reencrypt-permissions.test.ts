@@ -223,7 +223,7 @@ function* statesIn(states: States): Iterable<State> {
   }
 }
 
-it("the state machine's role allows exactly what its definition needs: to invoke the worker, and to run the items of its map", async () => {
+it("the state machine's role allows exactly what the machine needs: to invoke the worker, and to run the items of the machine's map", async () => {
   const role: Principal = { arn: `arn:aws:iam::${ACCOUNT}:role/machine`, policies: policiesOf('StateMachineRole') };
   const { StateMachineName, DefinitionString } = STACK['StateMachine']?.Properties ?? {};
   const { States } = JSON.parse(String(DefinitionString)) as { readonly States: States };

@@ -89,7 +89,7 @@ describe('keyfold reencrypt, ended by a signal,', { timeout: 120_000 }, () => {
   });
 });
 
-it('keyfold reencrypt names the output file if the disk is full, and leaves no part of the file behind', async () => {
+it('keyfold reencrypt names the output file if a write to that file fails, and leaves no part of the file behind', async () => {
   const limited = 'ulimit -f 100; exec "$0" "$@"';
   const { status, stderr } = await run('sh', ['-c', limited, process.execPath, MAIN, ...REWRAP]);
   expect({ status, stderr }).toEqual({ status: 1, stderr: 'keyfold: The file output cannot be written: EFBIG.\n' });

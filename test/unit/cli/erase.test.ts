@@ -103,7 +103,7 @@ function auditOf(stderr: string): unknown[] {
 const ERASED = ['PartitionErased', 'PartitionErased', 'PartitionErased'];
 
 describe('keyfold partitions erase', () => {
-  it('marks every row, and writes audit lines before and after', async () => {
+  it('marks every row of the partition, and writes an audit line both before and after', async () => {
     const { code, stdout, stderr } = await erase(BEGIN);
     expect(code).toBe(0);
     expect(stdout).toContain('Marked 2 rows.');
@@ -296,7 +296,7 @@ describe('keyfold partitions erase', () => {
     expect(await rows()).toEqual(before);
   });
 
-  it('changes nothing if --confirm names another partition, and does not ask', async () => {
+  it('changes nothing, and asks no question, if --confirm names another partition', async () => {
     const before = await rows();
     const asked: string[] = [];
     const ask = async (question: string): Promise<string> => (asked.push(question), 'tenant-1');
@@ -369,7 +369,7 @@ describe('keyfold partitions erase', () => {
     expect((await rows()).map(({ erased }) => erased)).toEqual([undefined, undefined]);
   });
 
-  it('makes every record readable again after --cancel, and seals under a new key', async () => {
+  it('with --cancel, makes every record readable again, and the next encrypt makes a new key', async () => {
     await erase(BEGIN);
     world.clock.advance(60_000);
     const asked: string[] = [];
@@ -539,7 +539,7 @@ describe('keyfold partitions erase', () => {
     expect(await rows()).toHaveLength(3);
   });
 
-  it('leaves the partition out of keys rotate with --older-than once its rows are deleted', async () => {
+  it('makes the command keys rotate --older-than skip the partition once the rows of the partition are deleted', async () => {
     await erase(BEGIN);
     world.clock.advance(DAY_MS);
     await erase(['--finish', ...CONFIRMED]);
@@ -548,7 +548,7 @@ describe('keyfold partitions erase', () => {
     expect(JSON.parse(stdout)).toMatchObject([{ id: '_IK_tenant-10_orders_shop' }]);
   });
 
-  it('asks about rows without a mark, and keeps them unless the operator agrees', async () => {
+  it('asks whether to delete rows without a mark, and keeps these rows unless the operator agrees', async () => {
     await erase(BEGIN);
     const [row] = await rows();
     const late = { ...row, created: Math.floor(world.clock.nowMs / 1000) + 5, erased: undefined, revoked: false };
@@ -581,7 +581,7 @@ describe('keyfold partitions erase', () => {
     expect((await rows()).map(({ created }) => created)).toEqual([TOMBSTONE_CREATED]);
   });
 
-  it('marks and deletes unreadable rows only if the operator agrees', async () => {
+  it('cannot mark unreadable rows, and deletes these rows only if the operator agrees', async () => {
     for (const date of ['7', '7.5', '-1e30'])
       await world.put({ Id: { S: '_IK_tenant-1_orders_shop' }, Created: { N: date }, KeyRecord: { S: 'x' } });
     const { stdout } = await erase(BEGIN);

@@ -24,8 +24,8 @@ it.for<[string, string[], (string | undefined)[]]>([
 it.for([
   ['in one chunk', [[0xe9]]],
   ['in two chunks', [[0x61], [0xe9]]],
-  ['that a line feed cuts short', [[0xc3, 0x0a]]],
-] as const)('linesIn returns undefined for a line that is not UTF-8, %s', async ([, chunks]) => {
+  ['a line feed cuts a character short', [[0xc3, 0x0a]]],
+] as const)('linesIn returns undefined for a line that is not UTF-8 (%s)', async ([, chunks]) => {
   const lines: (string | undefined)[] = [];
   const stream = Readable.from([...chunks, [0x0a, 0x62]].map((bytes) => Buffer.from(bytes)));
   for await (const line of linesIn(stream)) lines.push(line);
@@ -48,7 +48,7 @@ it('textOf joins the chunks of standard input in their order, even if a chunk en
   expect(await textOf('-', { stdin } as never)).toBe('a\u20acbc');
 });
 
-it('linesIn does not buffer a line that is too long', async () => {
+it('linesIn returns undefined for a line that is too long, and does not buffer the line', async () => {
   const chunk = Buffer.alloc(1_000_000, 'a');
   let most = 0;
   const stream = (async function* () {

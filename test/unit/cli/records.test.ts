@@ -298,7 +298,7 @@ describe('keyfold verify', () => {
       ['--read-units goes with a table in DynamoDB', ['postgres:customers', '--field', 'card', '--read-units', '5']],
       ['--source-region goes with a table in DynamoDB', ['rows.jsonl', '--source-region', WEST]],
       ['set DATABASE_URL', ['postgres:customers', '--field', 'card']],
-    ] as const)('refuses options that do not go together: %s', async ([says, args]) => {
+    ] as const)('refuses a wrong combination of options and settings, and says "%s"', async ([says, args]) => {
       const { code, stderr } = await keyfold(['verify', ...args]);
       expect([code, stderr]).toEqual([2, expect.stringContaining(says)]);
     });
@@ -409,7 +409,7 @@ describe('keyfold verify', () => {
     ]);
   });
 
-  it('counts a line that is not UTF-8 as malformed, so that the key of its record does not look retired', async () => {
+  it('counts a line that is not UTF-8 as malformed, so that the key of the record in that line does not look retired', async () => {
     const text = await world.sessions().session('tenant-é').encryptToJson(Buffer.from(PLAINTEXT));
     const file = join(folder, 'latin.jsonl');
     await writeFile(file, Buffer.from(text, 'latin1'));
@@ -485,7 +485,7 @@ describe('keyfold verify', () => {
     expect(stdout + stderr).not.toContain('CANARY');
   });
 
-  it('stops if KMS is down, because without KMS it cannot tell whether a record is unreadable', async () => {
+  it('stops if KMS is down, because without KMS the command cannot tell whether a record is unreadable', async () => {
     for (const region of Object.keys(world.keys)) {
       world.kms.setFault(region, { kind: 'error', name: 'DisabledException' });
     }
@@ -630,7 +630,7 @@ describe('keys retire-check', () => {
     expect(await check(SYSTEM_KEY, systemKey.created, used)).toMatchObject({ outcome: 'in-use', records: 1 });
   });
 
-  it('does not report a key as retired if it still seals or does not exist', async () => {
+  it('does not report a key as retired if the key still seals or does not exist', async () => {
     const none = await report('none', []);
     expect(await check(INTERMEDIATE_KEY, created, none)).toEqual({
       code: 1,
@@ -641,7 +641,7 @@ describe('keys retire-check', () => {
     expect(await check(INTERMEDIATE_KEY, 60, none)).toMatchObject({ code: 1, why: ['there is no such key row'] });
   });
 
-  it('does not report a key as retired if it is dated ahead, because it will seal later', async () => {
+  it('does not report a key as retired if the date of the key is in the future, because the key will seal later', async () => {
     const none = await report('none', []);
     const ahead = created + 91 * 86_400;
     await world.operator.put(keyRecord(INTERMEDIATE_KEY, parseEpochSeconds(ahead)));
@@ -663,7 +663,7 @@ describe('keys retire-check', () => {
     expect(found).toMatchObject({ code: 1, outcome: 'unknown', why: [expect.stringContaining("the table's shows")] });
   });
 
-  it("does not trust a report that predates the key's expiry, covers another service, or does not parse", async () => {
+  it("does not trust a report that predates the key's expiry, covers another service, or has records that do not parse", async () => {
     const early = await report('early', []);
     const malformed = await report('malformed', ['{}']);
     const foreign = join(folder, 'foreign');
@@ -693,7 +693,7 @@ describe('keys retire-check', () => {
   });
 
   it.for(['rewrap', 'reseal', 'open', 'seal', 'seal --fields $..number'])(
-    'does not report a key as retired if a run with the verb %s found a record in an unknown form',
+    'does not report a key as retired if keyfold reencrypt --verb %s found a record in an unknown form',
     async (verbs) => {
       const [verb = '', ...fields] = verbs.split(' ');
       await keyfold(['keys', 'revoke', INTERMEDIATE_KEY, String(created), '--yes']);

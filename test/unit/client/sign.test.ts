@@ -238,7 +238,7 @@ it.for([
 });
 
 it.for([undefined, 'eu-west-1'])(
-  'the client signs requests to a function URL for Lambda (region option: %s)',
+  'the client signs requests to a function URL with the service name lambda (region option: %s)',
   async (region) => {
     const host = 'abc123.lambda-url.eu-west-1.on.aws';
     const signer = requestSigner(host, region, IDENTITY);
@@ -260,7 +260,7 @@ it.for([
   );
 });
 
-it('a LambdaTransport signs its calls with the credentials that it was given', async () => {
+it('a LambdaTransport signs calls with the credentials in its options, or with the default credentials of the SDK', async () => {
   vi.stubEnv('AWS_ENDPOINT_URL_LAMBDA', stub.url);
   const keyOf = async (options: object): Promise<string> => {
     const client = new KeyfoldClient({ lambda: new LambdaTransport({ functions: 'keyfold', ...options }) });

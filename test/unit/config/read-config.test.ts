@@ -125,7 +125,7 @@ describe('readConfig', () => {
     }
   });
 
-  it('reports a missing function setting together with all other errors', () => {
+  it('reports a missing setting that only some functions need together with all other errors', () => {
     const { KEYFOLD_PRODUCT: _, ...lacking } = minimal;
     expect(() => readConfig(lacking, ['OPERATIONS'])).toThrow(
       /:\n- KEYFOLD_PRODUCT is not set\n- KEYFOLD_OPERATIONS is not set$/,
@@ -588,7 +588,7 @@ describe('readConfig', () => {
     ]);
   });
 
-  it('accepts a static master key outside Lambda, and in Lambda only with the override', () => {
+  it('accepts a static master key outside Lambda, and in Lambda only with KEYFOLD_STATIC_KMS_OVERRIDE', () => {
     const masterKey = { ...minimal, KEYFOLD_KMS_KEYS: undefined, KEYFOLD_STATIC_MASTER_KEY_HEX: '07'.repeat(32) };
     const settings = Object.fromEntries(Object.entries(masterKey).filter(([, value]) => value !== undefined));
     expect(readConfig(settings).kms).toStrictEqual({

@@ -39,7 +39,7 @@ const REFUSED = expect.objectContaining({
   keysTouched: false,
 }) as object;
 
-it('the direct door refuses a document if a bug of JSON.parse gave a member the wrong name', async () => {
+it('the function for direct invocation refuses a document if a bug of JSON.parse gave a member the wrong name', async () => {
   // The bug depends on everything that JSON.parse has parsed before. So this test must be the first in the file, and
   // the file has a process of its own.
   for (const [written, taken] of [
@@ -65,7 +65,7 @@ const NAMES = [
   ['with an escaped letter', 'plain', 'pl\\u0061in'],
 ] as const;
 
-describe('the direct door', () => {
+describe('the function for direct invocation', () => {
   it.for([
     ['that is a line feed', '{"x":0,"\\n":1}'],
     ['that is a backslash', '{"x":0,"\\\\":1}'],
@@ -74,19 +74,19 @@ describe('the direct door', () => {
     ['with a control character', '{"x":0,"\\u0001":1}'],
     ['that is a high surrogate', '{"x":0,"\\ud800":1}'],
     ['that is a low surrogate', '{"x":0,"\\udfff":1}'],
-    ['that is a line feed deep inside', '[{"a":[{"x":0,"\\n":1}]}]'],
+    ['that is a line feed deep inside the document', '[{"a":[{"x":0,"\\n":1}]}]'],
     ['that is a line feed in a selected field', '{"x":{"x":0,"\\n":1}}'],
-  ] as const)('refuses a document with a name %s, and points to documentText', async ([, document]) => {
+  ] as const)('refuses a document with a member name %s, and points to documentText', async ([, document]) => {
     expect(await sealDirectly(document)).toEqual(REFUSED);
   });
 
-  it.for(['é', 'café', 'plain'])('never changes the escaped name %s in a document', async (name) => {
+  it.for(['é', 'café', 'plain'])('either refuses a document with the escaped member name %s, or keeps the name unchanged', async (name) => {
     const written = name.replace(/[éi]/, (letter) => `\\u00${letter.charCodeAt(0).toString(16)}`);
     const kept = expect.stringContaining(`"${name}":1}`) as string;
     expect([REFUSED, kept]).toContainEqual(await sealDirectly(`{"x":0,"${written}":1}`));
   });
 
-  it('accepts unescaped names in a document, and any names in documentText', async () => {
+  it('accepts unescaped member names in a document, and any member names in documentText', async () => {
     const invoke = openDirectDoor();
     const about = { operation: 'encrypt-fields', partition: 'p', fields: ['$.x'] };
     const document = { x: 0, é: 1, '/': 2, '€': 3, ' ': 4, '\u{1f511}': 5, ['__proto__']: 6, '\ud7ff\ue000': 7 };
@@ -99,7 +99,7 @@ describe('the direct door', () => {
     }
   });
 
-  it.for(NAMES)('never changes a name %s in a response', async ([, name, written]) => {
+  it.for(NAMES)('never changes a member name %s in a response', async ([, name, written]) => {
     const invoke = openDirectDoor();
     const sealed = await invoke({
       operation: 'encrypt-fields',
@@ -119,13 +119,13 @@ describe('the direct door', () => {
   });
 });
 
-describe('the HTTP door', () => {
-  it("keeps a request's names, even names that JSON.parse would confuse", () => {
+describe('the HTTP API', () => {
+  it('keeps the member names of a request, even names that JSON.parse would confuse', () => {
     const { value } = requestOf('{"x":0,"\\n":1}');
     expect(Object.keys(value as object)).toEqual(['x', '\n']);
   });
 
-  it.for(NAMES)('returns a document unchanged, even if it has a name %s', async ([, , written]) => {
+  it.for(NAMES)('encrypts and decrypts the fields of a document without a change to a member name %s', async ([, , written]) => {
     const door = openDoor();
     const document = `{"x":0,"y":{"x":0,"${written}":1}}`;
     const sealed = await door(
@@ -146,7 +146,7 @@ describe('the HTTP door', () => {
   });
 });
 
-it("the queue door does not change the member names in a message's document", async () => {
+it('the queue function does not change the member names in the document of a message', async () => {
   const queues = new FakeQueues();
   const body = '{"x":0,"part\\u0069tion":"p","document":{"x":0,"\\u00e9":1,"\\n":2},"fields":["$.x"]}'.replace(
     '"x":0,',
@@ -162,13 +162,13 @@ describe('the client', () => {
     ['that is an escaped é', '\\u00e9'],
     ['that ends with an escaped é', 'caf\\u00e9'],
     ['that is a backslash', '\\\\'],
-  ] as const)('points to documentText if a document has a name %s', ([, written]) => {
+  ] as const)('points to documentText if a document has a member name %s', ([, written]) => {
     const read = (): unknown => documentOf(`{"a":[{"x":0,"${written}":1}]}`, 'r');
     expect(read).toThrow(expect.objectContaining({ code: 'InexactName', requestId: 'r' }));
     expect(read).toThrow(/documentText/);
   });
 
-  it('returns a parsed document if JSON.parse cannot have confused its names', () => {
+  it('returns a parsed document if JSON.parse cannot have confused the member names', () => {
     expect(documentOf('{"x":0,"é":"\\n","a\\"b":1}', 'r')).toEqual({ x: 0, é: '\n', 'a"b': 1 });
   });
 });

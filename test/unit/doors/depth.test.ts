@@ -55,7 +55,7 @@ it.for([
   ['a deep array', DEEP],
   ['a deep object', DEEP_OBJECT],
   ['a truncated array', DEEP.slice(0, 60_000)],
-] as const)('every door refuses a record of %s if the record was relabelled as a field', async ([, text]) => {
+] as const)('every entry point refuses a record of %s if the record was relabelled as a field', async ([, text]) => {
   const field = await relabelled(text);
   const body = { document: { field }, all: true };
   expect(await throughAllDoors('decrypt-fields', JSON.stringify(body))).toEqual(everywhere('RecordUnreadable'));
@@ -63,7 +63,7 @@ it.for([
   expect(await throughAllDoors('decrypt-fields', JSON.stringify(asText))).toEqual(everywhere('RecordUnreadable'));
 });
 
-it('every door encrypts and decrypts a field of the maximum depth', async () => {
+it('every entry point encrypts and decrypts a field of the maximum depth', async () => {
   // The request object itself counts as a level.
   const document = '['.repeat(99) + '"]{"' + ']'.repeat(99);
   const answer = await operate(world.process()).ask('encrypt-fields', `{"document":${document},"fields":["$"]}`);
@@ -81,11 +81,11 @@ it.for([
   ['decrypt', 'a deep object as the record', `{"record":${DEEP_OBJECT}}`],
   ['decrypt', 'a deep object as the key', `{"record":{"Key":${DEEP_OBJECT},"Data":""}}`],
   ['rewrap', 'a deep unknown member', `{"record":"eA==","more":${DEEP}}`],
-] as const)('every door refuses %s with %s', async ([operation, , body]) => {
+] as const)('every entry point refuses %s with %s', async ([operation, , body]) => {
   expect(await throughAllDoors(operation, body)).toEqual(everywhere('InvalidRequest'));
 });
 
-it('every door ignores or refuses unknown members of a record, at any depth', async () => {
+it('every entry point ignores or refuses unknown members of a record, at any depth', async () => {
   const { record } = await operate(world.process()).answer('encrypt', { plaintext: '' });
   const body = JSON.stringify({ record }).replace('"Key":', `"more":${DEEP},"Key":`);
   for (const [operation, text] of [

@@ -56,7 +56,7 @@ it('an erased partition makes direct invocations fail with the error type Partit
   }
 });
 
-it('an erased partition makes the queue door send the message to the dead-letter queue', async () => {
+it('an erased partition makes the queue function send the message to the dead-letter queue', async () => {
   const queues = new FakeQueues();
   const body = JSON.stringify({ partition: 'tenant-1', document: { card: 1 }, fields: ['$.card'] });
   expect(await openQueueDoor({ world, queues })([queueRecord('m', body)])).toEqual([]);

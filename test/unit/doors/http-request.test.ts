@@ -28,7 +28,7 @@ it.for([
   ['encrypt', PLAINTEXT, PlaintextBody],
   ['decrypt', RECORD, RecordBody],
   ['rewrap', RECORD, RecordBody],
-] as const)('the body of %s takes the fast path', async ([operation, body, fast]) => {
+] as const)('the fast path reads the body of a request for %s', async ([operation, body, fast]) => {
   expect(await valueOf(operation, body)).toBeInstanceOf(fast);
 });
 

@@ -97,7 +97,7 @@ describe('the OpenAPI document', () => {
     expect((await send(event)).body['code']).toBe('Unauthenticated');
   });
 
-  it.for(OPERATION_NAMES)('names the scope that the door requires for %s', async (name) => {
+  it.for(OPERATION_NAMES)('names the scope that the HTTP API requires for %s', async (name) => {
     const { security = [] } = PATHS[`/v1/partitions/{partition}/${name}`]?.['post'] ?? {};
     const { jwt: scopes = [] } = security.find(({ jwt }) => jwt !== undefined) ?? {};
     expect(security).toEqual([{ iam: [] }, { jwt: scopes }]);
@@ -118,7 +118,7 @@ describe('the OpenAPI document', () => {
     ['a name of 128 characters', 'x'.repeat(128)],
     ['a name of 129 characters', 'x'.repeat(129)],
     ['an empty name', ''],
-  ] as const)('allows a partition with %s exactly if the HTTP API accepts it', async ([, partition]) => {
+  ] as const)('allows a partition with %s if and only if the HTTP API accepts that partition', async ([, partition]) => {
     const { pattern, minLength, maxLength } = document.components.parameters.Partition.schema;
     const { length } = partition;
     const isAllowed = new RegExp(pattern).test(partition) && minLength <= length && length <= maxLength;
@@ -128,7 +128,7 @@ describe('the OpenAPI document', () => {
   it.for([
     ['kf1.', {}],
     ['kf2.', { context: { id: '1' } }],
-  ] as const)('agrees with the door on the shortest compact record that begins with %s', async ([prefix, binding]) => {
+  ] as const)('sets the same minimum length as the HTTP API for a compact record that begins with %s', async ([prefix, binding]) => {
     const isAllowed = new RegExp(document.components.schemas.CompactRecord.pattern);
     const { body } = await send(request('encrypt', { plaintext: '', format: 'compact', ...binding }));
     const bytes = Buffer.from(String(body['record']).slice(prefix.length), 'base64url');
@@ -148,7 +148,7 @@ describe('the OpenAPI document', () => {
     }
   });
 
-  it.for([0, 31, 32, 33])('agrees with the door on whether a proof may have %i bytes', async (size) => {
+  it.for([0, 31, 32, 33])('allows a proof of %i bytes if and only if the HTTP API accepts that proof', async (size) => {
     const context = { id: '1' };
     const { body } = await send(request('encrypt', { plaintext: '', context }));
     const Proof = Buffer.alloc(size, 0xff).toString('base64');

@@ -33,7 +33,7 @@ function at(path: string, method = 'GET'): Event {
   });
 }
 
-describe('the HTTP door', () => {
+describe('the HTTP API', () => {
   it.for<[detail: string, event: Event]>([
     ["The event's body must be text: the JSON as a string.", changed((event) => void (event.body = 5 as never))],
     ['The request has no body: send a JSON object.', changed((event) => void (event.body = ''))],
@@ -110,6 +110,6 @@ it.for<[message: string, event: object]>([
     'The context holds a name that Lambda may not have passed on exactly: use names without escapes.',
     { ...BODY, operation: 'encrypt', partition: 'p', context: { '\\': 'x' } },
   ],
-])('the direct door says "%s"', async ([errorMessage, event]) => {
+])('the function for direct invocation says "%s"', async ([errorMessage, event]) => {
   expect((await openDirectDoor()(event)).error).toMatchObject({ errorMessage });
 });

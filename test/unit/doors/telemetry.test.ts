@@ -125,7 +125,7 @@ describe('the metrics', () => {
     expect(metrics()).toHaveLength(before);
   });
 
-  it('with more than 99 values are written in several lines', () => {
+  it('are written in several lines if one metric has more than 99 values', () => {
     for (let i = 0; i < 250; i += 1) {
       telemetry.events.attempted({ region: 'us-west-2', action: 'Decrypt', latencyMs: i });
     }

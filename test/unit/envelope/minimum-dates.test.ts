@@ -31,7 +31,7 @@ describe('minSealingCreated', () => {
     expect(await session({ minSealingCreated: now }).decrypt(leaked)).toEqual(PAYLOAD);
   });
 
-  it('replaces an Intermediate Key if its System Key is older than the minimum, even if the Intermediate Key is not', async () => {
+  it('replaces an Intermediate Key if its System Key is older than the minimum, even if the Intermediate Key is newer', async () => {
     const later = await world.process().session('q').encrypt(PAYLOAD);
     expect(later.key.parent.created).toBeGreaterThan(leaked.key.parent.created);
     const minimum = leaked.key.parent.created + 1;
@@ -53,7 +53,7 @@ describe('minSealingCreated', () => {
 });
 
 describe('minOpeningCreated', () => {
-  it('makes records under keys older than the minimum unreadable, without a KMS call', async () => {
+  it('makes records under keys older than the minimum unreadable, and causes no call to KMS or the metastore', async () => {
     const reader = session({ minOpeningCreated: now });
     world.log.take();
     expect(await codeOf(reader.decrypt(leaked))).toBe('RecordUnreadable');
@@ -61,7 +61,7 @@ describe('minOpeningCreated', () => {
     expect(world.log.take()).toEqual([]);
   });
 
-  it('makes a record unreadable if its System Key is older than the minimum, even if its Intermediate Key is not', async () => {
+  it('makes a record unreadable if its System Key is older than the minimum, even if its Intermediate Key is newer', async () => {
     const later = await world.process().session('q').encrypt(PAYLOAD);
     const minimum = leaked.key.parent.created + 1;
     const reader = world.process({ policy: { minOpeningCreated: minimum } }).session('q');

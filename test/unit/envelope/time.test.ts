@@ -201,7 +201,7 @@ describe('a key dated in the future', () => {
     expect(await createdBy(world.process())).toBe(made);
   });
 
-  it('prevents Intermediate Keys from sealing if it is their System Key', async () => {
+  it('that is a System Key prevents its Intermediate Keys from sealing', async () => {
     const own = await createdBy(world.process());
     const system = copyTo('SK', nowSeconds() + 3600);
     copyTo('IK', nowSeconds() + 10, { parent: { id: system.id, created: system.created } });
@@ -288,20 +288,20 @@ describe('createdNow', () => {
     ['an old key', [now - 86_400], now - 30],
     ['a key from this minute', [now - 30], now],
     ['a key from this second', [now, now - 30], now + 1],
-    ['a key for this second and for each of the next two', [now + 2, now + 1, now], now + 3],
-    ['a key far ahead', [now + 590], now],
-    ['a gap between dates', [now + 2, now], now + 1],
+    ['a key in the current second and in each of the next two seconds', [now + 2, now + 1, now], now + 3],
+    ['a key dated almost ten minutes ahead', [now + 590], now],
+    ['a free second between the dates of two keys', [now + 2, now], now + 1],
   ] as const)('returns the first free date if there is %s', ([, taken, created]) => {
     expect(dated(taken)).toBe(created);
   });
 
-  it('returns undefined if every second in the next minute is taken', () => {
+  it('returns undefined if a key has the date of the current second and of each of the next 60 seconds', () => {
     const taken = Array.from({ length: 61 }, (_, i) => now + i);
     expect(dated(taken.slice(0, 60))).toBe(now + 60);
     expect(dated(taken)).toBeUndefined();
   });
 
-  it('returns a later date than that of an exhausted key whose date is near the current time', () => {
+  it('returns a later date than the date of an exhausted key if that key is dated less than a minute ahead', () => {
     expect(dated([now + 20], now + 20)).toBe(now + 21);
     expect(dated([now + 300], now + 300)).toBe(now);
     expect(dated([now + 60], now + 60)).toBe(now);
@@ -315,7 +315,7 @@ describe('createdNow', () => {
 
 describe('encrypt', () => {
   it.for(['IK', 'SK'] as const)(
-    'makes one new key, with the first free date, if there is a revoked %s for each of the next seconds',
+    'makes one new key, with the first free date, if there is a revoked %s for the current second and each of the next two',
     async (kind) => {
       await createdBy(world.process());
       const seconds = Math.floor(nowSeconds());
@@ -426,7 +426,7 @@ describe('a session whose clock has stepped back', () => {
     expect(world.log.take()).toEqual(['Get IK', 'Get SK', 'Unwrap']);
   });
 
-  it('drops a plaintext key at its maximum age, even if it made or loaded the key after the step', async () => {
+  it('drops a plaintext key at its maximum age, even if the session made or loaded the key after the clock stepped back', async () => {
     const service = world.process();
     await createdBy(service);
     world.clock.advance(-5 * MINUTE_MS);
@@ -442,7 +442,7 @@ describe('a session whose clock has stepped back', () => {
     }
   });
 
-  it('looks again for a key that was absent before', async () => {
+  it('looks again for a key that was absent before the clock stepped back', async () => {
     const record = await world.process().session('p').encrypt(PAYLOAD);
     const [row] = world.metastore.ofKind('IK');
     if (row === undefined) throw new Error('no key');
@@ -607,7 +607,7 @@ describe('agingClock', () => {
   });
 });
 
-it('during a metastore outage, a session encrypts until staleGraceMs after the check interval', async () => {
+it('during a metastore outage, a session encrypts for revokeCheckIntervalMs plus staleGraceMs after it last read the keys', async () => {
   const policy = { revokeCheckIntervalMs: 5 * MINUTE_MS, staleGraceMs: MINUTE_MS, intermediateKeyMaxAgeMs: HOUR_MS };
   const service = world.process({ policy });
   await createdBy(service);

@@ -139,7 +139,7 @@ it('itemsOf returns the result for each item, or throws an error that names the 
   expect(() => checks.itemsOf('ab', 'it', withName)).toThrow(new TypeError('it must be an array, not a string.'));
 });
 
-it('the true bytes of an array are read even if the array overrides its properties', () => {
+it('the bytes of a Uint8Array are read correctly even if the array overrides length, byteLength and byteOffset', () => {
   const whole = new Uint8Array([1, 2, 3, 4, 5]);
   const odd = whole.subarray(1, 4);
   for (const name of ['length', 'byteLength', 'byteOffset']) Object.defineProperty(odd, name, { value: 1 });

@@ -103,7 +103,7 @@ describe('AwsKms.wrap', () => {
     });
   });
 
-  it('leaves out a region that fails', async () => {
+  it('leaves out a region that fails, and reports the fault', async () => {
     emulator.setFault(EAST, { kind: 'error', name: 'DisabledException' });
     const envelope = JSON.parse((await wrapped()).toString()) as Envelope;
     expect(envelope.kmsKeks.map(({ region }) => region)).toEqual([WEST]);
@@ -220,7 +220,7 @@ describe('AwsKms.unwrap', () => {
     expect((error as Error).message).toMatch(/us-west-2 \w+ \(\w+\), us-east-1 \w+ \(\w+\)/);
   });
 
-  it('reports why a wrap is unreadable, without needless KMS calls', async () => {
+  it('reports why a wrap is unreadable, and makes no KMS call if the bytes contain no wrap of any region', async () => {
     const bytes = await wrapped();
     emulator.resetCalls();
     for (const [broken, why] of [
@@ -237,7 +237,7 @@ describe('AwsKms.unwrap', () => {
     });
   });
 
-  it('throws KmsMisconfigured without a KMS call if the envelope has no wrap for a configured region', async () => {
+  it('throws KmsMisconfigured, and makes no KMS call, if the envelope has no wrap for a configured region', async () => {
     const bytes = await wrapped();
     emulator.resetCalls();
     const elsewhere = edit(bytes, (e) => e.kmsKeks.forEach((kek) => (kek.region = 'eu-west-1')));
@@ -257,7 +257,7 @@ describe('AwsKms.unwrap', () => {
     expect(await keyOf(west.unwrap(broken, noDeadline()))).toEqual(SYSTEM_KEY);
   });
 
-  it("refuses a wrap that names another account's KMS key, without a call to KMS", async () => {
+  it("refuses a wrap that names another account's KMS key, and makes no KMS call", async () => {
     const { arn, encryptedKek, encryptedKey } = await strangersWrap();
     const forged = edit(await wrapped(), (envelope) => {
       envelope.encryptedKey = encryptedKey;
@@ -270,7 +270,7 @@ describe('AwsKms.unwrap', () => {
     expect(calls()).toEqual([]);
   });
 
-  it("refuses KMS's response if it names another account's KMS key", async () => {
+  it("refuses a response from KMS that names another account's KMS key", async () => {
     const { encryptedKek, encryptedKey } = await strangersWrap();
     const forged = edit(await wrapped(), (envelope) => {
       envelope.encryptedKey = encryptedKey;
@@ -280,7 +280,7 @@ describe('AwsKms.unwrap', () => {
     expect(faults.map(({ errorName }) => errorName)).toContain('KeyOfAnotherAccount');
   });
 
-  it("rejects with the deadline's abort reason, and reports no fault of a region", async () => {
+  it("rejects with the deadline's abort reason if the deadline passes during a call, and reports no fault of a region", async () => {
     const bytes = await wrapped();
     emulator.setFault(WEST, { kind: 'hang' });
     const controller = new AbortController();
@@ -301,7 +301,7 @@ it('AwsKms refuses a call without a valid deadline before it calls KMS', async (
   expect(calls()).toEqual([]);
 });
 
-it("AwsKms rejects with the deadline's abort reason if the deadline passes between two rounds", async () => {
+it("AwsKms rejects with the deadline's abort reason if the deadline passes between two rounds of calls", async () => {
   const bytes = await wrapped();
   for (const region of [WEST, EAST]) emulator.setFault(region, { kind: 'down' });
   vi.spyOn(Math, 'random').mockReturnValue(0.9);

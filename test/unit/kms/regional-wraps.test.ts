@@ -49,7 +49,7 @@ describe('the wraps of one region', () => {
   });
 
   it.for([16, 32])(
-    'open to a data key of %i bytes, which is zeroed if it does not open the System Key',
+    'open to a data key of %i bytes, which is zeroed if the data key does not open the System Key',
     async (size) => {
       const dataKey = Buffer.alloc(size, 1);
       expect(await opening([KEY], [], dataKey)).toEqual({ keyIds: [KEY], fault: 'SystemKeyDoesNotOpen' });

@@ -115,14 +115,14 @@ describe('a new System Key', () => {
     expect(told).toEqual([]);
   });
 
-  it('causes an event with the KMS action for each attempt to wrap or unwrap it', async () => {
+  it('causes an event with the KMS action for each attempt to wrap or unwrap the System Key', async () => {
     const actions: string[] = [];
     const kms = open({}, { events: { attempted: ({ region, action }) => void actions.push(`${action} ${region}`) } });
     await kms.unwrap(await wrappedBy(kms, SYSTEM_KEY, noDeadline()), noDeadline());
     expect(actions).toEqual([`GenerateDataKey ${WEST}`, `Encrypt ${EAST}`, `Encrypt ${EU}`, `Decrypt ${WEST}`]);
   });
 
-  it('is not created if another region throws an error that is no fault of the region', async () => {
+  it('is not created if a call to another region throws because of a bug, and not because of a fault of the region', async () => {
     const bug = new TypeError('a bug');
     onEncrypt = () => Promise.reject(bug);
     expect(await errorOf(wrappedIn(open()))).toBe(bug);
@@ -257,7 +257,7 @@ describe('AwsKms.wrap with minimumWrappedRegions above 1', () => {
     expect(told).toEqual([]);
   });
 
-  it('counts no region twice', async () => {
+  it('counts each region that has wrapped the key only once', async () => {
     faults = { [EU]: ['unavailable', 'always'] };
     const error = await errorOf(wrappedIn(open({ minimumWrappedRegions: 3 })));
     expect((error as Error).message).toMatch(/^2 KMS regions wrapped a new key, and 3 must: /);
@@ -284,7 +284,7 @@ describe('AwsKms.wrap with minimumWrappedRegions above 1', () => {
 });
 
 describe('AwsKms.unwrap', () => {
-  it('leaves no plaintext data key in memory, even if it does not open the System Key', async () => {
+  it('leaves no plaintext data key in memory, even if the data key does not open the System Key', async () => {
     const wrapped = await wrappedBy(open(), SYSTEM_KEY, noDeadline());
     plaintexts = [];
     expect(await keyOf(open().unwrap(wrapped, noDeadline()))).toEqual(SYSTEM_KEY);
@@ -296,7 +296,7 @@ describe('AwsKms.unwrap', () => {
     expect(plaintexts).toEqual(REGIONS.map(() => Buffer.alloc(32)));
   });
 
-  it('calls a region that is down or throttles only once, even if several wraps are for that region', async () => {
+  it('calls a region that is down or throttles only once in a round, even if several wraps are for that region', async () => {
     for (const faultClass of ['unavailable', 'throttled'] as const) {
       const envelope = JSON.parse(Buffer.from(await wrappedBy(open(), SYSTEM_KEY, noDeadline())).toString()) as {
         kmsKeks: object[];
@@ -317,7 +317,7 @@ describe('AwsKms.unwrap', () => {
     expect(told).toEqual([`failed over to ${EU}`]);
   });
 
-  it('tries only regions that have a wrap, in every round', async () => {
+  it('tries in every round only the regions for which there is a wrap', async () => {
     faults = { [WEST]: ['unavailable', 'always'], [EU]: ['unavailable', 'always'] };
     const wrapped = await wrappedBy(open(), SYSTEM_KEY, noDeadline());
     faults = { [EAST]: ['unavailable', 'unavailable'] };
@@ -328,13 +328,13 @@ describe('AwsKms.unwrap', () => {
 });
 
 describe('with onKeyRefused "fail",', () => {
-  it('AwsKms.wrap fails without a call to another region if a region refuses the KMS key', async () => {
+  it('AwsKms.wrap fails, and calls no other region, if a region refuses the KMS key', async () => {
     faults = { [WEST]: ['misconfigured', 'always'] };
     expect(await codeOf(wrappedIn(open({ onKeyRefused: 'fail' })))).toBe('KmsMisconfigured');
     expect(asked).toEqual([`GenerateDataKey ${WEST}`]);
   });
 
-  it('AwsKms.unwrap fails without a call to another region if a region refuses the KMS key', async () => {
+  it('AwsKms.unwrap fails, and calls no other region, if a region refuses the KMS key', async () => {
     const wrapped = await wrappedBy(open(), SYSTEM_KEY, noDeadline());
     faults = { [WEST]: ['misconfigured', 'always'] };
     asked = [];

@@ -54,7 +54,7 @@ it('a rotation refuses a System Key without a proof if the service requires proo
   expect((await rotate(first.id, 'verify'))?.id).toBe(first.id);
 });
 
-it('a rotation looks for keys that are dated up to ten minutes ahead, in whole seconds', async () => {
+it('a rotation asks the metastore for keys dated at most ten minutes ahead, and gives this limit in whole seconds', async () => {
   const asked: unknown[] = [];
   const { metastore } = world;
   const loadRecent = metastore.loadRecent.bind(metastore);

@@ -43,7 +43,7 @@ async function payloadsOf(work: () => Promise<unknown>, fault?: Error): Promise<
   return [...decrypted, ...encrypt.mock.calls.map(([payload]) => payload)];
 }
 
-describe('a payload that a verb has processed', () => {
+describe('a payload that a verb of keyfold reencrypt has processed', () => {
   it.for([
     ['seal', 'a plaintext', 1],
     ['seal', 'a record', 1],
@@ -112,7 +112,7 @@ describe('a record', () => {
 
 const refused = (message: string): object => ({ code: 'InvalidRequest', message });
 
-describe('a cell that a verb cannot process', () => {
+describe('a cell that a verb of keyfold reencrypt cannot process', () => {
   it.for(VERBS)('is refused if it cannot be read (%s)', async (verb) => {
     expect(await errorOf(applyTo(verb, { kind: 'unreadable' }))).toMatchObject(refused('The field cannot be read.'));
   });
@@ -158,7 +158,7 @@ describe('a cell that needs no change', () => {
     expect(await apply(verb, text)).toEqual({ cells: new Map(), keys: [] });
   });
 
-  it.for(['rewrap', 'seal'] as const)('is not written, and its key is counted (%s of a record)', async (verb) => {
+  it.for(['rewrap', 'seal'] as const)('is not written, and the key of the record is counted (%s of a record)', async (verb) => {
     const record = await keyfold.session('p').encrypt(Buffer.from('x'));
     const cell = { kind: 'text', text: encodeCompactRecord(record, 'bytes') ?? '' } as const;
     expect(await applyTo(verb, cell)).toEqual({ cells: new Map(), keys: [record.key.parent] });

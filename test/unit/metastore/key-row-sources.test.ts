@@ -23,7 +23,7 @@ const TARGET = { region: 'us-west-2' };
 
 afterEach(() => vi.restoreAllMocks());
 
-it('a row of an SQL database keeps its proof and its mark, and is reported if DynamoDB cannot hold it', async () => {
+it('a row of an SQL database keeps its proof and its erasure mark, and is reported if DynamoDB cannot hold the row', async () => {
   const text = withMembers(encodeKeyRecord(KEY), erasedMember(MARK));
   const row = { id: KEY.id, created: 60, date: '60', text };
   database.rows = [row, { ...row, id: `${LONG_ID}x` }, { ...row, text: '{' }];
@@ -97,7 +97,7 @@ async function transferred(
 const PARENT = { id: '_SK_svc_prod', created: KEY.created } as never;
 
 it.for<[string, object, object, string | undefined]>([
-  ['the same row', KEY, KEY, undefined],
+  ['the same content', KEY, KEY, undefined],
   ['a proof that the source lacks', { ...KEY, proof: undefined }, KEY, undefined],
   ['a revocation that the source lacks', KEY, { ...KEY, revoked: true }, undefined],
   ['a mark of an erasure that the source lacks', KEY, { ...KEY, erased: MARK }, undefined],
@@ -107,7 +107,7 @@ it.for<[string, object, object, string | undefined]>([
   ['another proof', KEY, { ...KEY, proof: Buffer.alloc(32, 4) }, 'its proof differs'],
   ['no proof', KEY, { ...KEY, proof: undefined }, 'its proof differs'],
   ['no mark of an erasure', { ...KEY, erased: MARK }, KEY, 'its mark of an erasure differs'],
-])('a transfer reports whether a row is the same if the target has %s', async ([, from, to, why]) => {
+])('a transfer reports whether two rows are the same if the row in the target has %s', async ([, from, to, why]) => {
   const item = encodeMarkedItem(from as never);
   const { results, commands } = await transferred([{ item }], () => ({ Item: encodeMarkedItem(to as never) }), 'add');
   const outcome = why === undefined ? { outcome: 'same' } : { outcome: 'differs', why };
@@ -127,7 +127,7 @@ it('a transfer compares all attributes of a row that is unreadable', async () =>
   }
 });
 
-it('a transfer does not add a row whose ID has a tombstone in the target, unless the row has a mark itself', async () => {
+it('a transfer does not add a row whose ID has a tombstone in the target, unless the row itself has an erasure mark', async () => {
   const tombstone = { Items: [encodeMarkedItem({ ...KEY, erased: MARK })] };
   const answer = (command: string): object => (command === 'QueryCommand' ? tombstone : {});
   const unmarked = await transferred([{ item: encodeMarkedItem(KEY) }], answer, 'add');
@@ -160,7 +160,7 @@ it('a transfer compares a row again if another writer adds the row at the same t
   expect(commands).toEqual(['GetItemCommand', 'QueryCommand', 'PutItemCommand', 'GetItemCommand']);
 });
 
-it('a transfer reports a row that DynamoDB cannot hold, and sends nothing for it', async () => {
+it('a transfer reports a row that DynamoDB cannot hold, and sends no request for that row', async () => {
   const unreadable = { id: 'x', created: undefined, rawCreated: '7.5', unreadable: 'DynamoDB cannot hold its ID' };
   expect(await transferred([unreadable], () => ({}), 'add')).toEqual({
     results: [
@@ -176,7 +176,7 @@ function indexOf({ Key }: Record<string, unknown>): number {
   return Number((Key as KeyItem)['Created']?.N) / 60;
 }
 
-it('a transfer compares 32 rows at a time, and reports the rows that it has compared before it fails', async () => {
+it('a transfer compares 32 rows at a time, and reports the compared rows even if an error then ends the transfer', async () => {
   const items = Array.from({ length: 70 }, (_, i) => encodeMarkedItem({ ...KEY, created: (60 * i) as never }));
   const rows = items.map((item) => ({ item }));
   const all = await transferred(rows, (_, input) => ({ Item: items[indexOf(input)] }));

@@ -217,7 +217,7 @@ describe('parseJsonPath', () => {
     }
   });
 
-  it('names a malformed path of a request by its index, without quoting it', async () => {
+  it('names a malformed path of a request by the index of the path, and does not quote the path', async () => {
     const body = { document: [1], fields: ['$[0]', '$[?CANARY(f(f(f(f(f(f(f(f(f(f(f(@.a'] };
     expect(await errorOf(operate().ask('encrypt-fields', body))).toMatchObject({
       code: 'InvalidRequest',

@@ -126,7 +126,7 @@ describe('the batch methods of a session', () => {
     expect([rewrapped[0], rewrapped[2]]).toEqual([first, second].map((record) => ({ record, rewrapped: false })));
   });
 
-  it('obey limits that the given object inherits from its prototype', async () => {
+  it('obey a signal that the limits object inherits from its prototype', async () => {
     const reason = new Error('gone');
     class Scope {
       get signal(): AbortSignal {
@@ -179,7 +179,7 @@ describe('the batch methods of a session', () => {
   });
 
   const methods = ['encrypt', 'decrypt', 'rewrap', 'batch'];
-  it.for(methods)('refuse an object without the method %s', async (name) => {
+  it.for(methods)('refuse, in place of a session, an object without the method %s', async (name) => {
     const others = methods.filter((method) => method !== name);
     const lacking = Object.fromEntries(others.map((method) => [method, () => {}]));
     expect(await errorOf(encryptBatch(lacking as never, []))).toEqual(

@@ -92,7 +92,7 @@ it('DynamoDbRows counts one unit for a call if the response does not say how man
   await pages.return([]);
 });
 
-it('DynamoDbRows reports a write that the table refuses as a fault of the table', async () => {
+it('DynamoDbRows reports a fault of the table if the table refuses a write', async () => {
   stub = await startStub(refusal('AccessDeniedException'));
   const write = openRows(stub.url).replace(ROW, new Map([['r', { kind: 'text', text: 'x' }]]));
   expect(await errorOf(write)).toMatchObject({
@@ -315,7 +315,7 @@ it('DynamoDbRows names each attribute once in a request, even if the partition a
   ]);
 });
 
-it('DynamoDbRows reads a partition and a context that are numbers, and no partition from other types', async () => {
+it('DynamoDbRows reads a partition and a context value from a number, but not from a boolean or a null', async () => {
   const Items = [
     { id: { S: '1' }, p: { N: '42' }, c: { N: '7' } },
     { id: { S: '2' }, p: { BOOL: true }, c: { NULL: true } },
@@ -336,7 +336,7 @@ it('DynamoDbRows reads a partition and a context that are numbers, and no partit
   ]);
 });
 
-it('DynamoDbRows reads and writes an item that lacks the attribute constructor', async () => {
+it('DynamoDbRows reads and writes an item that has no attribute with the name "constructor"', async () => {
   let sent: object = {};
   stub = await startStub(({ headers, body }) => {
     sent = JSON.parse(body) as object;

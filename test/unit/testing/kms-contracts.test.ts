@@ -492,7 +492,7 @@ describe('kmsContract', () => {
 
   it.for([
     ['every byte of a short wrap', 0, 60, 1],
-    ['128 bytes from the whole of a long wrap', 196, 128, 2],
+    ['128 bytes that are spread over a long wrap', 196, 128, 2],
   ] as const)('changes %s, one at a time', async ([, padding, count, step]) => {
     let whole = Buffer.alloc(0);
     const changed: number[] = [];
@@ -888,7 +888,7 @@ describe('wrapRenewerContract', () => {
     ).toBe(true);
   });
 
-  it('renews only every eighth changed wrap, because each call may cost money', async () => {
+  it('changes only every eighth byte of a wrap, one at a time, because each call of renew() may cost money', async () => {
     let whole: Uint8Array = Buffer.alloc(0);
     const changed: number[] = [];
     const open = (): Renewer =>

@@ -71,7 +71,7 @@ it.for([0, 1])('the health of a DynamoDB table with %i rows names each check', a
   expect(health).toEqual({ checks: CHECKS, answers: true, holdsRows: rows > 0 });
 });
 
-it('the health of a DynamoDB table is good, whatever the order of the attributes of its primary key is', async () => {
+it('the health of a DynamoDB table is good in whichever order DynamoDB lists the attributes of the primary key', async () => {
   const described = answered({ ...HEALTHY, schema: SCHEMA.toReversed() });
   expect((await healthOf({ described })).checks).toEqual(CHECKS);
 });
@@ -128,7 +128,7 @@ const TTL = 'dynamodb:DescribeTimeToLive';
 
 it.for<[string, Answers, HealthCheck]>([
   [
-    'point-in-time recovery is off',
+    'has a warning if point-in-time recovery is off',
     { recovery: answered(undefined) },
     {
       check: 'table recovery',
@@ -140,17 +140,17 @@ it.for<[string, Answers, HealthCheck]>([
     },
   ],
   [
-    'the role may not see the recovery',
+    'has a warning if the role may not call DescribeContinuousBackups',
     { recovery: failed('AccessDeniedException') },
     { check: 'table recovery', state: 'warn', says: `${RECOVERY} failed: AccessDeniedException`, fix: allow(RECOVERY) },
   ],
   [
-    'the recovery is unknown',
+    'has a warning if DescribeContinuousBackups fails',
     { recovery: failed('TableNotFoundException') },
     { check: 'table recovery', state: 'warn', says: `${RECOVERY} failed: TableNotFoundException`, fix: LOST },
   ],
   [
-    'DynamoDB deletes rows',
+    'has a fault if DynamoDB deletes rows when the time in one of their attributes has passed',
     { expiry: answered('At') },
     {
       check: 'table expiry',
@@ -162,16 +162,16 @@ it.for<[string, Answers, HealthCheck]>([
     },
   ],
   [
-    'the role may not see whether DynamoDB deletes rows',
+    'has a warning if the role may not call DescribeTimeToLive',
     { expiry: failed('AccessDeniedException') },
     { check: 'table expiry', state: 'warn', says: `${TTL} failed: AccessDeniedException`, fix: allow(TTL) },
   ],
   [
-    'DynamoDB does not say whether it deletes expired rows',
+    'has a warning if DescribeTimeToLive fails',
     { expiry: failed('TableNotFoundException') },
     { check: 'table expiry', state: 'warn', says: `${TTL} failed: TableNotFoundException`, fix: LOST },
   ],
-])('the health check of a DynamoDB table reports a problem if %s', async ([, answers, changed]) => {
+])('the health of a DynamoDB table %s', async ([, answers, changed]) => {
   expect((await healthOf(answers)).checks).toEqual(checksWith(changed));
 });
 
@@ -194,7 +194,7 @@ it.for([
     LOST,
     'dynamodb:DescribeTable failed: ValidationException',
   ],
-] as const)('a DynamoDB table that cannot be described is a fault (%s)', async ([name, says, fix, saysOfReplica]) => {
+] as const)('the health of a DynamoDB table has a fault if DescribeTable fails with %s', async ([name, says, fix, saysOfReplica]) => {
   expect(await healthOf({ described: failed(name) })).toEqual({
     checks: [{ check: 'table', state: 'fault', says, fix }],
     answers: false,
@@ -209,7 +209,7 @@ it.for([
   expect(checks.at(-1)).toEqual({ check: 'replica us-east-1', state: 'fault', says: saysOfReplica, fix });
 });
 
-it('if DynamoDB does not answer, each check tells the operator to check the route to that region', async () => {
+it('each check that gets no answer from DynamoDB tells the operator to check the route to DynamoDB in the region', async () => {
   const silent = failed('TimeoutError');
   const state = 'fault';
   const fix = 'check the route to DynamoDB in us-west-2, and the endpoint in the settings';

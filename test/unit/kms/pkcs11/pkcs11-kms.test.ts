@@ -262,7 +262,7 @@ describe('the login', () => {
     expect([count(token.takeCalls(), 'C_Login'), pins]).toEqual([1, 2]);
   });
 
-  it('still tries a PIN with other tokens after one token has refused it', async () => {
+  it('still tries a PIN with other tokens after one token has refused that PIN', async () => {
     const newPin = { pin: () => 'new' };
     expect(await codeOf(wrap(token.open({ ...newPin, tokenLabel: 'other' })))).toBe('KmsMisconfigured');
     token.set({ pin: 'new' });
@@ -306,7 +306,7 @@ describe('the login', () => {
     expect(count(token.takeCalls(), 'C_Login')).toBe(1);
   });
 
-  it('does not repeat a PIN if the token refused that PIN after the timeout or in another instance', async () => {
+  it('does not repeat a PIN that the token refused after the timeout of the call, or refused for another instance', async () => {
     token.set({ faults: { C_Login: 400 } });
     const refused = { pin: () => 'wrong' };
     const hurried = token.open({ ...refused, requestTimeoutMs: 200 });
@@ -349,7 +349,7 @@ describe('the login', () => {
     expect(faultOf(kms)).toMatchObject({ errorName: 'NoPin' });
   });
 
-  it('reads the PIN from its file each time, without the white space around it', async () => {
+  it('reads the PIN file each time, and removes the white space around the PIN', async () => {
     const file = `${token.library}.pin`;
     const pin = pinIn(file);
     for (const found of ['1234', '5678']) {
@@ -455,7 +455,7 @@ describe('Pkcs11Kms', () => {
     expect(faultOf(kms)).toMatchObject({ errorName: 'DriverNotInstalled' });
   });
 
-  it('throws KmsUnavailable if the token fails for all bytes', async () => {
+  it('throws KmsUnavailable if the token fails to decrypt every wrap, even a valid wrap', async () => {
     const kms = token.open();
     const wrapped = await wrap(kms);
     token.set({ faults: { C_Decrypt: 'CKR_GENERAL_ERROR' } });

@@ -51,7 +51,7 @@ it.for<[FaultClass, string, KmsAction | 'login', number, string]>([
   ['unavailable', 'StsUnavailable', 'login', 400, 'error making request: dial tcp: timeout'],
   ['unavailable', 'StsRefused', 'login', 400, 'received error code 403 from STS: <Code>ExpiredToken</Code>'],
   ['misconfigured', 'LoginRefused', 'login', 400, 'received error code 403 from STS: <Code>AccessDenied</Code>'],
-])('Vault is %s (%s) if it responds to %s with %i and "%s"', ([faultClass, name, request, status, text]) => {
+])('Vault counts as %s (%s) if Vault responds to %s with the status %i and "%s"', ([faultClass, name, request, status, text]) => {
   expect(faultText(request, status, [text])).toBe(`${faultClass} ${name}`);
   expect(faultText(request, status, [7, null, text])).toBe(`${faultClass} ${name}`);
 });
@@ -65,7 +65,7 @@ it.for<[FaultClass, string, KmsAction | 'login', number, string]>([
   ['unavailable', 'StsUnavailable', 'login', 400, 'received error code 500 from STS'],
   ['unavailable', 'StsUnavailable', 'login', 400, 'error making request'],
 ])(
-  'Vault is %s (%s) if it responds to %s with %i and "%s" in capital letters',
+  'Vault counts as %s (%s) if Vault responds to %s with the status %i and "%s" in capital letters',
   ([faultClass, name, request, status, text]) => {
     expect(faultText(request, status, [text.toUpperCase()])).toBe(`${faultClass} ${name}`);
   },

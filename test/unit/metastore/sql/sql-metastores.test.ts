@@ -67,7 +67,7 @@ describe('the codec for key_record', () => {
   it.for([
     ['an array', '[]'],
     ['a text that is nested too deeply', `{"More":${'['.repeat(200)}${']'.repeat(200)}}`],
-  ] as const)('refuses %s, and names the date in the notation of the database', ([, text]) => {
+  ] as const)('refuses %s as a key record, and names the date of the row as the database writes it', ([, text]) => {
     const row = { created: undefined, date: '7.5', text };
     expect(() => decodeKeyRow(FULL.id, row)).toThrow('_IK_a_svc_prod created 7.5 cannot be read: created is missing');
     expect(() => decodeKeyRow(FULL.id, { ...row, created: 120 })).toThrow('key_record is missing or malformed');
