@@ -409,16 +409,19 @@ describe('a stack in an unknown state', () => {
     expect(namesOf(outcome).at(-1)).toBe('cloudformation describe-stacks');
   });
 
-  it.for(['roles', 'app'])('whose template cannot be read stops "deploy %s" if that stack is the app\'s stack', async (what) => {
-    const outcome = await cli.deploy([what, '--yes'], {
-      ...ABSENT,
-      'cloudformation get-template': 'AccessDenied: not authorized',
-      'osls package': { Resources: {} },
-    });
-    expect(outcome.code).toBe(1);
-    expect(outcome.said).toContain('get-template in us-west-2 failed: AccessDenied: not authorized');
-    expect(namesOf(outcome).at(-1)).toBe('cloudformation get-template');
-  });
+  it.for(['roles', 'app'])(
+    'whose template cannot be read stops "deploy %s" if that stack is the app\'s stack',
+    async (what) => {
+      const outcome = await cli.deploy([what, '--yes'], {
+        ...ABSENT,
+        'cloudformation get-template': 'AccessDenied: not authorized',
+        'osls package': { Resources: {} },
+      });
+      expect(outcome.code).toBe(1);
+      expect(outcome.said).toContain('get-template in us-west-2 failed: AccessDenied: not authorized');
+      expect(namesOf(outcome).at(-1)).toBe('cloudformation get-template');
+    },
+  );
 });
 
 describe('a deploy script without --yes', () => {

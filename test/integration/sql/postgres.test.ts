@@ -92,31 +92,63 @@ describe('the inspection for keyfold doctor', () => {
 
   it.for<[string, string[], Partial<DatabaseInspection>]>([
     ['no fault of a new table', [], {}],
-    ['that the table holds rows', ["INSERT INTO encryption_key (id, key_record) VALUES ('a', '{}')"], { holdsRows: true }],
+    [
+      'that the table holds rows',
+      ["INSERT INTO encryption_key (id, key_record) VALUES ('a', '{}')"],
+      { holdsRows: true },
+    ],
     ['a read-only server', ['SET default_transaction_read_only = on'], { isReadOnly: true }],
     ['a table without a primary key', [NO_KEY], { hasPrimaryKey: false }],
-    ['no fault of a primary key whose columns are in another order', [NO_KEY, `${CHANGE} ADD PRIMARY KEY (created, id)`], {}],
+    [
+      'no fault of a primary key whose columns are in another order',
+      [NO_KEY, `${CHANGE} ADD PRIMARY KEY (created, id)`],
+      {},
+    ],
     [
       'an additional column in the primary key',
       [NO_KEY, `${CHANGE} ADD PRIMARY KEY (id, created, key_record)`],
       { hasPrimaryKey: false },
     ],
-    ['no fault of a primary key with an INCLUDE column', [NO_KEY, `${CHANGE} ADD PRIMARY KEY (id, created) INCLUDE (key_record)`], {}],
+    [
+      'no fault of a primary key with an INCLUDE column',
+      [NO_KEY, `${CHANGE} ADD PRIMARY KEY (id, created) INCLUDE (key_record)`],
+      {},
+    ],
     [
       'a primary key in which the date is only an INCLUDE column',
       [NO_KEY, `${CHANGE} ADD PRIMARY KEY (id) INCLUDE (created)`],
       { hasPrimaryKey: false },
     ],
-    ['an index that is not unique, instead of a primary key', [NO_KEY, 'CREATE INDEX ON encryption_key (id, created)'], { hasPrimaryKey: false }],
-    ['no fault of a unique index instead of a primary key', [NO_KEY, 'CREATE UNIQUE INDEX ON encryption_key (id, created)'], {}],
+    [
+      'an index that is not unique, instead of a primary key',
+      [NO_KEY, 'CREATE INDEX ON encryption_key (id, created)'],
+      { hasPrimaryKey: false },
+    ],
+    [
+      'no fault of a unique index instead of a primary key',
+      [NO_KEY, 'CREATE UNIQUE INDEX ON encryption_key (id, created)'],
+      {},
+    ],
     [
       'a unique index on only some of the rows, instead of a primary key',
       [NO_KEY, "CREATE UNIQUE INDEX ON encryption_key (id, created) WHERE id <> 'a'"],
       { hasPrimaryKey: false },
     ],
-    ['the column created of the type DATE, which is too narrow', [`${CHANGE} ALTER created TYPE DATE`], { isTooNarrow: true }],
-    ['the column key_record of 999 characters, which is too narrow', [`${CHANGE} ALTER key_record TYPE VARCHAR(999)`], { isTooNarrow: true }],
-    ['the column key_record of 999 padded characters, which is too narrow', [`${CHANGE} ALTER key_record TYPE CHAR(999)`], { isTooNarrow: true }],
+    [
+      'the column created of the type DATE, which is too narrow',
+      [`${CHANGE} ALTER created TYPE DATE`],
+      { isTooNarrow: true },
+    ],
+    [
+      'the column key_record of 999 characters, which is too narrow',
+      [`${CHANGE} ALTER key_record TYPE VARCHAR(999)`],
+      { isTooNarrow: true },
+    ],
+    [
+      'the column key_record of 999 padded characters, which is too narrow',
+      [`${CHANGE} ALTER key_record TYPE CHAR(999)`],
+      { isTooNarrow: true },
+    ],
     ['no fault of the column key_record of 1000 characters', [`${CHANGE} ALTER key_record TYPE VARCHAR(1000)`], {}],
     ['a user who may only read', AS_READER, { canInsert: false }],
     [

@@ -80,11 +80,14 @@ describe('the function for direct invocation', () => {
     expect(await sealDirectly(document)).toEqual(REFUSED);
   });
 
-  it.for(['é', 'café', 'plain'])('either refuses a document with the escaped member name %s, or keeps the name unchanged', async (name) => {
-    const written = name.replace(/[éi]/, (letter) => `\\u00${letter.charCodeAt(0).toString(16)}`);
-    const kept = expect.stringContaining(`"${name}":1}`) as string;
-    expect([REFUSED, kept]).toContainEqual(await sealDirectly(`{"x":0,"${written}":1}`));
-  });
+  it.for(['é', 'café', 'plain'])(
+    'either refuses a document with the escaped member name %s, or keeps the name unchanged',
+    async (name) => {
+      const written = name.replace(/[éi]/, (letter) => `\\u00${letter.charCodeAt(0).toString(16)}`);
+      const kept = expect.stringContaining(`"${name}":1}`) as string;
+      expect([REFUSED, kept]).toContainEqual(await sealDirectly(`{"x":0,"${written}":1}`));
+    },
+  );
 
   it('accepts unescaped member names in a document, and any member names in documentText', async () => {
     const invoke = openDirectDoor();
@@ -125,15 +128,18 @@ describe('the HTTP API', () => {
     expect(Object.keys(value as object)).toEqual(['x', '\n']);
   });
 
-  it.for(NAMES)('encrypts and decrypts the fields of a document without a change to a member name %s', async ([, , written]) => {
-    const door = openDoor();
-    const document = `{"x":0,"y":{"x":0,"${written}":1}}`;
-    const sealed = await door(
-      request('encrypt-fields', `{"documentText":${JSON.stringify(document)},"fields":["$.y"]}`),
-    );
-    const opened = await door(request('decrypt-fields', { ...sealed.body, all: true }));
-    expect(opened.body).toEqual({ documentText: document });
-  });
+  it.for(NAMES)(
+    'encrypts and decrypts the fields of a document without a change to a member name %s',
+    async ([, , written]) => {
+      const door = openDoor();
+      const document = `{"x":0,"y":{"x":0,"${written}":1}}`;
+      const sealed = await door(
+        request('encrypt-fields', `{"documentText":${JSON.stringify(document)},"fields":["$.y"]}`),
+      );
+      const opened = await door(request('decrypt-fields', { ...sealed.body, all: true }));
+      expect(opened.body).toEqual({ documentText: document });
+    },
+  );
 
   it('finds the members of a request and of a record even if their names contain JSON escapes', async () => {
     const door = openDoor();

@@ -118,35 +118,41 @@ describe('the OpenAPI document', () => {
     ['a name of 128 characters', 'x'.repeat(128)],
     ['a name of 129 characters', 'x'.repeat(129)],
     ['an empty name', ''],
-  ] as const)('allows a partition with %s if and only if the HTTP API accepts that partition', async ([, partition]) => {
-    const { pattern, minLength, maxLength } = document.components.parameters.Partition.schema;
-    const { length } = partition;
-    const isAllowed = new RegExp(pattern).test(partition) && minLength <= length && length <= maxLength;
-    expect((await send(request('encrypt', { plaintext: '' }, partition))).status).toBe(isAllowed ? 200 : 400);
-  });
+  ] as const)(
+    'allows a partition with %s if and only if the HTTP API accepts that partition',
+    async ([, partition]) => {
+      const { pattern, minLength, maxLength } = document.components.parameters.Partition.schema;
+      const { length } = partition;
+      const isAllowed = new RegExp(pattern).test(partition) && minLength <= length && length <= maxLength;
+      expect((await send(request('encrypt', { plaintext: '' }, partition))).status).toBe(isAllowed ? 200 : 400);
+    },
+  );
 
   it.for([
     ['kf1.', {}],
     ['kf2.', { context: { id: '1' } }],
-  ] as const)('sets the same minimum length as the HTTP API for a compact record that begins with %s', async ([prefix, binding]) => {
-    const isAllowed = new RegExp(document.components.schemas.CompactRecord.pattern);
-    const { body } = await send(request('encrypt', { plaintext: '', format: 'compact', ...binding }));
-    const bytes = Buffer.from(String(body['record']).slice(prefix.length), 'base64url');
-    // Replace the key ID, which consists of the bytes from 14 to `end`, with an ID of one byte.
-    const end = 14 + bytes.readUInt16BE(12);
-    const shortest = Buffer.concat([bytes.subarray(0, 12), Buffer.from([0, 1, 0x69]), bytes.subarray(end)]);
-    for (const [given, code] of [
-      [bytes, undefined],
-      [shortest, 'RecordUnreadable'],
-      [shortest.subarray(0, -1), 'InvalidRequest'],
-    ] as const) {
-      const record = prefix + given.toString('base64url');
-      const answer = await send(request('decrypt', { record, ...binding }));
-      expect([answer.body['code'], isAllowed.test(record)]).toEqual([code, code !== 'InvalidRequest']);
-      const field = record.replace('.', 'j.');
-      expect(isAllowed.test(field)).toBe(code !== 'InvalidRequest');
-    }
-  });
+  ] as const)(
+    'sets the same minimum length as the HTTP API for a compact record that begins with %s',
+    async ([prefix, binding]) => {
+      const isAllowed = new RegExp(document.components.schemas.CompactRecord.pattern);
+      const { body } = await send(request('encrypt', { plaintext: '', format: 'compact', ...binding }));
+      const bytes = Buffer.from(String(body['record']).slice(prefix.length), 'base64url');
+      // Replace the key ID, which consists of the bytes from 14 to `end`, with an ID of one byte.
+      const end = 14 + bytes.readUInt16BE(12);
+      const shortest = Buffer.concat([bytes.subarray(0, 12), Buffer.from([0, 1, 0x69]), bytes.subarray(end)]);
+      for (const [given, code] of [
+        [bytes, undefined],
+        [shortest, 'RecordUnreadable'],
+        [shortest.subarray(0, -1), 'InvalidRequest'],
+      ] as const) {
+        const record = prefix + given.toString('base64url');
+        const answer = await send(request('decrypt', { record, ...binding }));
+        expect([answer.body['code'], isAllowed.test(record)]).toEqual([code, code !== 'InvalidRequest']);
+        const field = record.replace('.', 'j.');
+        expect(isAllowed.test(field)).toBe(code !== 'InvalidRequest');
+      }
+    },
+  );
 
   it.for([0, 31, 32, 33])('allows a proof of %i bytes if and only if the HTTP API accepts that proof', async (size) => {
     const context = { id: '1' };

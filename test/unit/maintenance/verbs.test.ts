@@ -158,11 +158,14 @@ describe('a cell that needs no change', () => {
     expect(await apply(verb, text)).toEqual({ cells: new Map(), keys: [] });
   });
 
-  it.for(['rewrap', 'seal'] as const)('is not written, and the key of the record is counted (%s of a record)', async (verb) => {
-    const record = await keyfold.session('p').encrypt(Buffer.from('x'));
-    const cell = { kind: 'text', text: encodeCompactRecord(record, 'bytes') ?? '' } as const;
-    expect(await applyTo(verb, cell)).toEqual({ cells: new Map(), keys: [record.key.parent] });
-  });
+  it.for(['rewrap', 'seal'] as const)(
+    'is not written, and the key of the record is counted (%s of a record)',
+    async (verb) => {
+      const record = await keyfold.session('p').encrypt(Buffer.from('x'));
+      const cell = { kind: 'text', text: encodeCompactRecord(record, 'bytes') ?? '' } as const;
+      expect(await applyTo(verb, cell)).toEqual({ cells: new Map(), keys: [record.key.parent] });
+    },
+  );
 });
 
 describe('a cell keeps its kind', () => {

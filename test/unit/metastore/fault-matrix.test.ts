@@ -174,12 +174,16 @@ async function cell(name: RequestName, fault: Fault, when: When, expected: strin
   }
 }
 
-describe.concurrent('encrypt with a new or a known System Key, and decrypt in a cold or a warm process,', { timeout: 40_000 }, () => {
-  it.for(MATRIX)(
-    'end with the expected codes and calls under the DynamoDB fault "%s" (%s)',
-    async ([fault, when, ...expected]) => {
-      const cellOf = (name: RequestName, i: number): Promise<string> => cell(name, fault, when, expected[i] ?? '');
-      expect(await Promise.all(REQUEST_NAMES.map(cellOf))).toEqual(expected);
-    },
-  );
-});
+describe.concurrent(
+  'encrypt with a new or a known System Key, and decrypt in a cold or a warm process,',
+  { timeout: 40_000 },
+  () => {
+    it.for(MATRIX)(
+      'end with the expected codes and calls under the DynamoDB fault "%s" (%s)',
+      async ([fault, when, ...expected]) => {
+        const cellOf = (name: RequestName, i: number): Promise<string> => cell(name, fault, when, expected[i] ?? '');
+        expect(await Promise.all(REQUEST_NAMES.map(cellOf))).toEqual(expected);
+      },
+    );
+  },
+);

@@ -194,20 +194,23 @@ it.for([
     LOST,
     'dynamodb:DescribeTable failed: ValidationException',
   ],
-] as const)('the health of a DynamoDB table has a fault if DescribeTable fails with %s', async ([name, says, fix, saysOfReplica]) => {
-  expect(await healthOf({ described: failed(name) })).toEqual({
-    checks: [{ check: 'table', state: 'fault', says, fix }],
-    answers: false,
-    holdsRows: false,
-  });
-  const replicas = [{ region: 'us-east-1', status: 'ACTIVE' }];
-  const { checks } = await healthOf(
-    { described: answered({ ...HEALTHY, replicas }) },
-    { described: failed(name) },
-    'x',
-  );
-  expect(checks.at(-1)).toEqual({ check: 'replica us-east-1', state: 'fault', says: saysOfReplica, fix });
-});
+] as const)(
+  'the health of a DynamoDB table has a fault if DescribeTable fails with %s',
+  async ([name, says, fix, saysOfReplica]) => {
+    expect(await healthOf({ described: failed(name) })).toEqual({
+      checks: [{ check: 'table', state: 'fault', says, fix }],
+      answers: false,
+      holdsRows: false,
+    });
+    const replicas = [{ region: 'us-east-1', status: 'ACTIVE' }];
+    const { checks } = await healthOf(
+      { described: answered({ ...HEALTHY, replicas }) },
+      { described: failed(name) },
+      'x',
+    );
+    expect(checks.at(-1)).toEqual({ check: 'replica us-east-1', state: 'fault', says: saysOfReplica, fix });
+  },
+);
 
 it('each check that gets no answer from DynamoDB tells the operator to check the route to DynamoDB in the region', async () => {
   const silent = failed('TimeoutError');

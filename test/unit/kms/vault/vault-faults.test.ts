@@ -51,10 +51,13 @@ it.for<[FaultClass, string, KmsAction | 'login', number, string]>([
   ['unavailable', 'StsUnavailable', 'login', 400, 'error making request: dial tcp: timeout'],
   ['unavailable', 'StsRefused', 'login', 400, 'received error code 403 from STS: <Code>ExpiredToken</Code>'],
   ['misconfigured', 'LoginRefused', 'login', 400, 'received error code 403 from STS: <Code>AccessDenied</Code>'],
-])('Vault counts as %s (%s) if Vault responds to %s with the status %i and "%s"', ([faultClass, name, request, status, text]) => {
-  expect(faultText(request, status, [text])).toBe(`${faultClass} ${name}`);
-  expect(faultText(request, status, [7, null, text])).toBe(`${faultClass} ${name}`);
-});
+])(
+  'Vault counts as %s (%s) if Vault responds to %s with the status %i and "%s"',
+  ([faultClass, name, request, status, text]) => {
+    expect(faultText(request, status, [text])).toBe(`${faultClass} ${name}`);
+    expect(faultText(request, status, [7, null, text])).toBe(`${faultClass} ${name}`);
+  },
+);
 
 it.for<[FaultClass, string, KmsAction | 'login', number, string]>([
   ['unavailable', 'Sealed', 'Decrypt', 503, 'Vault is sealed'],
