@@ -23,7 +23,7 @@ const PAGE_OF: Readonly<Record<string, string>> = {
   OutputAging: 'output-not-read',
 };
 
-/** The path of an alarm's runbook, for the alarm's description. Alarms on failed requests share one page. */
+/** The path of an alarm's runbook, for the alarm's description. All alarms on failed requests have the same runbook. */
 export function runbookOf(alarm: string): string {
   return `docs/runbooks/${PAGE_OF[alarm] ?? 'requests-fail'}.md`;
 }

@@ -62,8 +62,8 @@ function configFor(root: string, entries: readonly { readonly file: string }[]):
 }
 
 /**
- * The purpose of an entry: its doc comment up to the first tag. The comment is above the list of exports, or above the
- * class or function if the entry itself declares one.
+ * The purpose of an entry point of the library: its doc comment up to the first tag. The comment is above the list of
+ * exports. If the file itself declares a class or a function, the comment is above that declaration.
  */
 function purposeOf(source: string): string {
   const comments = [...source.matchAll(/^\/\*\*((?:(?!\*\/).)*)\*\/\nexport (?:type )?(\{|class|function)/gms)];

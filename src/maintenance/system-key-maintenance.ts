@@ -120,7 +120,7 @@ export interface MaintenanceReport {
 
 /** A run creates the next System Key if this share or less of the current key's lifetime remains. */
 export const AHEAD_SHARE = 0.1;
-/** How many times a run tries to renew a row, because other maintenance runs may change the row meanwhile. */
+/** How many times a run tries to renew a row. An attempt fails if another run changes the row at the same time. */
 const RENEW_ATTEMPTS = 3;
 /** How many keys a run checks at the same time. */
 const CONCURRENCY = 8;

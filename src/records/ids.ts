@@ -195,9 +195,9 @@ export class KeyNaming {
   }
 
   /**
-   * Whether `id` names an Intermediate Key of the partition. It must be the partition's exact ID. If the configuration
-   * has a region suffix, the function also accepts the same ID with another region or without a region. A prefix is not
-   * enough: `_IK_a_s_p` also begins the IDs of partition `a_s_p_b`.
+   * Whether `id` names an Intermediate Key of the partition. If the configuration has a region suffix, the ID may end
+   * with any region or with none. Otherwise the whole ID must be equal, not only its beginning: the IDs of the partition
+   * `a_s_p_b` also begin with `_IK_a_s_p`.
    */
   isIntermediateKeyOf(partition: PartitionId, id: string): id is KeyId {
     if (id === this.intermediateKeyId(partition)) return true;

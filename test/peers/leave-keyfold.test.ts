@@ -54,7 +54,7 @@ function service(): SessionFactory {
   return table.keyfold({ kms: new AwsKms({ keys, preferredRegion: WEST, endpoint: kms.endpoint }) });
 }
 
-/** Seals a tenant's card in a cold process, as JSON. */
+/** Seals a payload of a tenant in a cold process. Returns the record as JSON. */
 function sealed(tenant: string): Promise<string> {
   return service()
     .session(tenant)

@@ -33,7 +33,7 @@ export class PageUnderTest {
     return this.said(outcome);
   }
 
-  /** Waits for an outcome. Returns what the page says about it and its cost. */
+  /** Waits for an outcome. Returns the line in which the page shows the outcome and what it cost. */
   async said(outcome: RegExp): Promise<string> {
     const status = this.page.locator('#last-status').filter({ hasText: outcome });
     // Wait for the outcome first. After a dialog, the page becomes busy only a moment later, so a check for `busy`

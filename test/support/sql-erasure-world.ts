@@ -23,7 +23,7 @@ interface WorldOptions {
   readonly masterKey?: Buffer;
 }
 
-/** A key table in a time zone, an operator, and records of the partition under two keys. */
+/** A key table in a database with the given time zone, an operator, and records of one partition under two keys. */
 export async function setUpErasure(kind: SqlKind, database: SqlDatabase, world: WorldOptions = {}) {
   const { zone = kind === 'PostgreSQL' ? 'UTC' : '+00:00', types = {}, masterKey = Buffer.alloc(32, 7) } = world;
   await database.setTimeZone(zone);

@@ -191,7 +191,7 @@ export function tableAt(region: string, row?: string): Target {
   return { ...other('dynamodb', 'table/EncryptionKey', region), context, policy };
 }
 
-/** Resources other than KMS keys, which a policy could cover by mistake. */
+/** Resources that are not KMS keys. A policy must not cover them by mistake. */
 export const REST = {
   'the alias': other('kms', 'alias/keyfold'),
   'the table': tableAt(WEST, '_SK_orders_shop_us-west-2'),

@@ -494,7 +494,7 @@ describe('the alarms of the app', () => {
 
   it('fire if maintenance stops running, but not before its first run in a new deployment', () => {
     expect(example.resources['MaintenanceMissingAlarm']?.Properties).toMatchObject({
-      // A new alarm is in the state INSUFFICIENT_DATA. Only a change from that state sends a notification.
+      // A new alarm is in the state INSUFFICIENT_DATA. It sends no notification until its state changes.
       TreatMissingData: 'missing',
       InsufficientDataActions: [{ Ref: 'AlarmTopic' }],
       MetricName: 'Invocations',

@@ -1,4 +1,4 @@
-/** Tests the constructs of the app with a small package. test/peers/cdk.test.ts uses real packages. */
+/** Tests the constructs of the app with a stand-in for the package. test/peers/cdk.test.ts uses real packages. */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -67,7 +67,7 @@ export function dynamoDbContract(name: string, start: () => Promise<DynamoDbUnde
       expect(await open().load(record.id, record.created, deadline)).toEqual(record);
     });
 
-    it('returns the recent rows that precede an unreadable row, and throws if the latest row is unreadable', async () => {
+    it('returns the recent rows down to an unreadable row, newest first, and throws if the newest row is unreadable', async () => {
       const rows = [60, 120, 180].map((created) => keyRecord('_SK_recent_broken', created));
       for (const row of rows) await put(encodeKeyItem(row));
       const [oldest, broken, newest] = rows;

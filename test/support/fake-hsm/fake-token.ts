@@ -66,7 +66,7 @@ export class FakeToken {
     return calls.filter((call) => call !== '');
   }
 
-  /** Opens the token. Waits between retries take no time. */
+  /** Opens the token. The retries of its calls follow each other without a pause. */
   open(changes: Partial<Pkcs11KmsOptions> = {}, replaced: Partial<FailoverDependencies> = {}): Pkcs11Kms {
     const options = { tokenLabel: 'production', keyLabels: ['keyfold'], pin: () => '1234', ...changes };
     const dependencies = { now: Date.now, random: Math.random, sleep: async () => {}, ...replaced };

@@ -4,7 +4,7 @@ import type { CliDependencies } from '../../../src/cli/dependencies.ts';
 import { progressOf, type Total } from '../../../src/cli/progress.ts';
 import { HandClock } from '../../../src/testing/hand-clock.ts';
 
-/** The status lines of a command that runs for this long, and finishes 10 items every 100 milliseconds. */
+/** The status lines of a command that runs for `ms` milliseconds, and finishes 10 items every 100 milliseconds. */
 function shownFor(ms: number, ...[total, doneBefore]: readonly [Total?, number?]): string[] {
   const clock = new HandClock();
   const shown: string[] = [];

@@ -63,7 +63,7 @@ async function refusalsOf(seconds: number): Promise<unknown[]> {
 }
 
 describe('keyfold keys prove', () => {
-  it('prints the rows without a proof, and counts all rows', async () => {
+  it('prints each row that lacks a proof, and counts all rows', async () => {
     await world.put({ ...intermediate, proof: undefined });
     expect(cellsOf(await prove('--dry-run'))).toEqual([
       ['ID', 'CREATED', 'STATE', 'WHY'],

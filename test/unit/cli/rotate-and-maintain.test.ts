@@ -139,7 +139,7 @@ describe('keys rotate', () => {
     });
   });
 
-  it('with --older-than, rotates a partition whose latest usable key is old, even if a later row is dated ahead', async () => {
+  it('with --older-than, rotates a partition whose latest usable key is old, even if another row has a date in the future', async () => {
     world.operator.clock.advance(2 * 3_600_000);
     const ahead = Math.floor(world.operator.clock.nowMs / 1000) + 3600;
     await world.operator.put(keyRecord(INTERMEDIATE_KEY, ahead));

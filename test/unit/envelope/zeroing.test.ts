@@ -117,7 +117,7 @@ describe('the bytes of a key', () => {
     expect(counts()).toEqual({ held: 'enough', stillHold: 0 });
   });
 
-  it('are zeroed together with the payload that opensUnbound opens', async () => {
+  it('are zeroed, and so is the payload, after opensUnbound has tried a record', async () => {
     const record = await world.process().session('p').encrypt(Buffer.alloc(32, 5));
     expect(await world.process().session('p').opensUnbound(record)).toBe(true);
     expect(counts()).toEqual({ held: 'enough', stillHold: 0 });

@@ -47,7 +47,7 @@ it.for<[checks.Type, string, string[]]>([
   [checks.ABORT_SIGNAL, 'an AbortSignal', ['a signal', 'a signal of a polyfill']],
   [checks.ARRAY, 'an array', ['an array']],
   [checks.ANYTHING, 'anything', Object.keys(VALUES)],
-])('the type "$1" accepts only values of that type', ([type, called, accepted]) => {
+])('the argument check "$1" accepts only such values', ([type, called, accepted]) => {
   expect(type.called).toBe(called);
   expect(holding(type)).toEqual(accepted);
   expect(checks.optional(type).called).toBe(called);

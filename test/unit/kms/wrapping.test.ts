@@ -296,7 +296,7 @@ describe('AwsKms.unwrap', () => {
     expect(plaintexts).toEqual(REGIONS.map(() => Buffer.alloc(32)));
   });
 
-  it('calls a region that is down or throttles only once in a round, even if several wraps are for that region', async () => {
+  it('makes only one call per round to a region that is down or throttles, even if several wraps are for that region', async () => {
     for (const faultClass of ['unavailable', 'throttled'] as const) {
       const envelope = JSON.parse(Buffer.from(await wrappedBy(open(), SYSTEM_KEY, noDeadline())).toString()) as {
         kmsKeks: object[];

@@ -405,7 +405,7 @@ it('an erasure reads and writes the rows of each ID in the region of that ID, wi
   expect(table.seen.most).toBe(1);
 });
 
-it('a tombstone is proven only by a System Key that the policy still allows to open records', async () => {
+it('an erasure proves tombstones only with System Keys that are not older than the minimum date for opening', async () => {
   const [system] = world.metastore.ofKind('SK');
   const created = system?.created ?? 0;
   const options = { partition: 'p', kms: world.kms, now: world.clock.now, names: NAMES };

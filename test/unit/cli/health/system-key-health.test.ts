@@ -188,7 +188,7 @@ it('the proof check is skipped if the key service is unavailable or AWS KMS refu
 const REGION = 'us-west-2';
 const KEY = 'arn:aws:kms:us-west-2:111122223333:key/1';
 
-/** A region with the key 1, and the wraps that it was asked to open. */
+/** A region with the KMS key `KEY`. Adds each wrap that the region is asked to open to `asked`. */
 function regionOf(changes: Partial<KmsRegionHealth> = {}, fault?: string, asked: unknown[] = []): KmsRegionHealth {
   const tryDecrypt = async (wrapped: Uint8Array, keyId: string | undefined): Promise<object> => {
     asked.push([Buffer.from(wrapped).toString(), keyId]);

@@ -62,7 +62,7 @@ const CHECKS = [
   { check: 'table replicas', state: 'ok', says: 'none' },
 ];
 
-/** The checks of a healthy table, of which some are replaced. */
+/** The checks of a healthy table. Each check in `changed` replaces the one of the same name. */
 const checksWith = (...changed: HealthCheck[]): object[] =>
   CHECKS.map((each) => changed.find(({ check }) => check === each.check) ?? each);
 

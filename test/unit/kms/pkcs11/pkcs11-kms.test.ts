@@ -220,11 +220,11 @@ describe('keyLabels', () => {
   });
 
   it.each([
-    ['KeyNotFound', 'no key', []],
+    ['KeyNotFound', 'no key with this label', []],
     ['LabelOfTwoKeys', 'two keys with one label', [{ label: 'keyfold' }, { label: 'keyfold' }]],
     ['KeyExtractable', 'an extractable key', [{ label: 'keyfold', extractable: true }]],
     ['KeyTooShort', 'a key of 128 bits', [{ label: 'keyfold', bits: 128 }]],
-  ])('causes the error %s if the token has %s', async (errorName, _label, keys) => {
+  ])('lead to the error %s if the token has %s', async (errorName, _label, keys) => {
     token.set({ keys });
     const kms = token.open();
     expect(await codeOf(wrap(kms))).toBe('KmsMisconfigured');
