@@ -1,4 +1,4 @@
-import { isServerError, isThrottlingError, isTransientError } from '@smithy/core/retry';
+import { isThrottlingError, isTransientError } from '@smithy/core/retry';
 
 /**
  * Codes of temporary faults that the SDK does not know: those of `fetch` for a connection that closed or did not
@@ -8,13 +8,25 @@ const PASSING = /^(?:UND_ERR_(?:(?:CONNECT|HEADERS|BODY)_TIMEOUT|SOCKET)|EMFILE|
 /** The number of causes in which {@link mayPass} looks for a code. `fetch` has its reason in its first cause. */
 const MAX_CAUSES = 10;
 
+type SdkError = Parameters<typeof isTransientError>[0];
+
 /**
  * Whether another attempt may succeed: after throttling, a 5xx response or a network error, according to the SDK or to
  * the code of the error or of one of its causes.
  */
 export function mayPass(thrown: unknown): boolean {
-  const error = (thrown instanceof Error ? thrown : new Error()) as Parameters<typeof isTransientError>[0];
-  return isThrottlingError(error) || isTransientError(error) || isServerError(error) || hasPassingCode(error);
+  const error = (thrown instanceof Error ? thrown : new Error()) as SdkError;
+  const { httpStatusCode: status = 0 } = error.$metadata ?? {};
+  return isThrottlingError(error) || isTransient(error) || (status >= 500 && status <= 599) || hasPassingCode(thrown);
+}
+
+/** The SDK throws a TypeError for an error that is not transient if one of its causes is null. */
+function isTransient(error: SdkError): boolean {
+  try {
+    return isTransientError(error);
+  } catch {
+    return false;
+  }
 }
 
 function hasPassingCode(error: unknown, causes = 0): boolean {

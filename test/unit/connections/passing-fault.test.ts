@@ -1,3 +1,4 @@
+import { runInNewContext } from 'node:vm';
 import { expect, it } from 'vitest';
 import { mayPass } from '../../../src/connections/passing-fault.ts';
 
@@ -19,6 +20,23 @@ it.for([undefined, null, 'EMFILE', { name: 'ThrottlingException' }])(
     expect(mayPass(thrown)).toBe(false);
   },
 );
+
+it.for([
+  ['a lost connection', { code: 'ECONNRESET' }, true],
+  ['a 5xx response', { $metadata: { httpStatusCode: 507 } }, true],
+  ['a missing file descriptor', { code: 'EMFILE' }, true],
+  ['an error of the program', {}, false],
+] as const)('mayPass accepts null as the cause of %s', ([, members, expected]) => {
+  const error = Object.assign(new Error('failed', { cause: null }), members);
+  expect(mayPass(error)).toBe(expected);
+  expect(mayPass(Object.assign(new Error('failed', { cause: new Error('x', { cause: null }) }), members))).toBe(
+    expected,
+  );
+});
+
+it('mayPass reads the code of an error of another realm', () => {
+  expect(mayPass(runInNewContext("Object.assign(new Error('failed'), { code: 'EMFILE' })"))).toBe(true);
+});
 
 it.for([
   'UND_ERR_CONNECT_TIMEOUT',
