@@ -44,8 +44,7 @@ export function readQueueConfig(
 ): AppConfig<FunctionKms> & { readonly queue: QueueConfig } {
   const settings = checkedSettings(environment, QUEUE_URLS, reader, (read, areValid) => [
     ...(areValid(QUEUE_URLS) ? [...queueFaults(read), ...regionFaults(read, environment)] : []),
-    ...(areValid(['FIELDS']) ? fieldPathFaults(read.FIELDS ?? []).map((fault) => `${PREFIX}FIELDS${fault}`) : []),
-    ...(areValid(['FIELDS', 'MAX_ITEMS']) ? tooManyFieldsFaults(read) : []),
+    ...(areValid(['FIELDS']) ? fieldsFaults(read.FIELDS, areValid(['MAX_ITEMS']) ? read.MAX_ITEMS : Infinity) : []),
     ...(areValid(['FIELDS', 'OPERATIONS']) ? uselessFieldsFaults(read) : []),
   ]);
   const { door, ...config } = configOf(settings, environment, reader);
@@ -62,9 +61,10 @@ export function readQueueConfig(
   };
 }
 
-/** Finds fields that select more values than one document may have. */
-function tooManyFieldsFaults({ FIELDS: fields = [], MAX_ITEMS: maxItems }: Settings): string[] {
-  if (fieldPathFaults(fields).length > 0 || leastValues(fields) <= maxItems) return [];
+/** Finds fields that no document can satisfy, also because they select more values than a document may have. */
+function fieldsFaults(fields: readonly string[] = [], maxItems: number): string[] {
+  const faults = fieldPathFaults(fields).map((fault) => `${PREFIX}FIELDS${fault}`);
+  if (faults.length > 0 || leastValues(fields) <= maxItems) return faults;
   return [`${PREFIX}FIELDS selects more values than ${PREFIX}MAX_ITEMS allows in a document`];
 }
 
