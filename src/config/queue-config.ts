@@ -1,3 +1,4 @@
+import { AWS_DOMAIN } from '../input/endpoint.ts';
 import { fieldPathFaults, leastValues } from '../operations/field-path-faults.ts';
 import { isOnFields, type OperationName } from '../operations/operation-name.ts';
 import { isFifoQueue } from '../sqs/message.ts';
@@ -79,8 +80,7 @@ function uselessFieldsFaults({ FIELDS: fields, OPERATIONS }: Settings): string[]
  * The host of a queue's URL on AWS. The pattern captures its region. Hosts of other forms, such as VPC endpoints, do
  * not match.
  */
-const QUEUE_HOST =
-  /^(?:sqs(?:-fips)?\.([a-z0-9-]+)|([a-z0-9-]+)\.queue)\.(?:amazonaws\.com|api\.aws|api\.amazonwebservices\.com)/;
+const QUEUE_HOST = new RegExp(String.raw`^(?:sqs(?:-fips)?\.([a-z0-9-]+)|([a-z0-9-]+)\.queue)\.${AWS_DOMAIN.source}`);
 
 /** Whether both queue URLs have a host name of SQS itself, so that the SDK can choose the endpoint. */
 export function areQueuesOfAws({ outputUrl, deadLetterUrl }: QueueConfig): boolean {

@@ -4,7 +4,7 @@ import { isPartition, isPossibleKeyId, KeyNaming, nameFaults } from '../records/
 import { failoverFaults } from '../kms/failover-policy.ts';
 import { awsPartitionFaults, keyFaults, parseKmsArn } from '../kms/key-arn.ts';
 import { staticKmsFaults } from '../kms/static-kms.ts';
-import { isOfOtherRegion } from '../input/endpoint.ts';
+import { awsRegionOf, isOfOtherRegion } from '../input/endpoint.ts';
 import { regionOfTable } from '../metastore/table-name.ts';
 import {
   configOf,
@@ -90,7 +90,9 @@ export function checkedSettings(
     ...(areValid(['REGION_SUFFIX', 'DYNAMODB_REGION']) ? replicaFaults(settings, environment) : []),
     ...(areValid(['TABLE', 'DYNAMODB_REGION']) ? tableFaults(settings, environment) : []),
     ...(areValid(['DYNAMODB_REGION', 'DYNAMODB_ENDPOINT']) ? endpointRegionFaults(settings, environment) : []),
-    ...(areValid(['KMS_KEYS', 'DYNAMODB_REGION']) ? awsPartitionsFaults(settings, environment) : []),
+    ...(areValid(['KMS_KEYS', 'DYNAMODB_REGION', 'DYNAMODB_ENDPOINT'])
+      ? awsPartitionsFaults(settings, environment)
+      : []),
     ...(areValid(['SERVICE', 'PRODUCT', 'REGION_SUFFIX', 'PARTITIONS']) ? partitionFaults(settings) : []),
     ...(areValid(['AUTH', ...CLAIM_SETTINGS, ...GRANT_SETTINGS]) ? authFaults(settings, environment) : []),
     ...faultsOf(settings, areValid),
@@ -189,11 +191,12 @@ export function endpointRegionFaults(
 
 /** Checks that the KMS keys and the table are in one AWS partition. An emulator of DynamoDB may be in any region. */
 function awsPartitionsFaults(settings: Settings, environment: Environment): string[] {
-  const region = settings.DYNAMODB_REGION ?? environment['AWS_REGION'];
+  const { DYNAMODB_ENDPOINT: endpoint, DYNAMODB_REGION } = settings;
+  const isEmulator = endpoint !== undefined && awsRegionOf(endpoint) === undefined;
+  const region = DYNAMODB_REGION ?? environment['AWS_REGION'];
   const [key] = Object.values(settings.KMS_KEYS ?? {});
   const arn = parseKmsArn(key ?? '');
-  if (settings.DYNAMODB_ENDPOINT !== undefined || region === undefined || key === undefined || arn === undefined)
-    return [];
+  if (isEmulator || region === undefined || key === undefined || arn === undefined) return [];
   // A key whose ARN contradicts itself is another fault.
   if (awsPartitionFaults(key, arn.region).length > 0 || awsPartitionFaults(key, region).length === 0) return [];
   return ['the KMS keys and the key table are in different AWS partitions: credentials work in only one'];

@@ -16,12 +16,37 @@ export function endpointFaults(endpoint: string | undefined): string[] {
     : [];
 }
 
+/** The end of AWS's host names in each public AWS partition, with IPv4 only and with dual stack. */
+export const AWS_DOMAIN = /(?:amazonaws\.(?:com(?:\.cn)?|eu)|api\.(?:aws|amazonwebservices\.(?:com\.cn|eu)))\.?$/;
+
 /** A host of DynamoDB or KMS on AWS, also with FIPS, of one account or of a VPC endpoint. It captures the region. */
-const AWS_HOST =
-  /(?:^|\.)(?:(?:dynamodb|kms)(?:-fips)?|ddb)\.([a-z0-9-]+)\.(?:vpce\.)?(?:amazonaws\.com|api\.aws|api\.amazonwebservices\.com)/;
+const AWS_HOST = new RegExp(
+  String.raw`(?:^|\.)(?:(?:dynamodb|kms)(?:-fips)?|ddb)\.([a-z0-9-]+)\.(vpce\.)?${AWS_DOMAIN.source}`,
+);
+
+function awsHostOf(endpoint: string): RegExpExecArray | null {
+  return AWS_HOST.exec(URL.canParse(endpoint) ? new URL(endpoint).hostname : '');
+}
+
+/** The region of an endpoint of DynamoDB or KMS on AWS. Undefined for any other URL, such as an emulator's. */
+export function awsRegionOf(endpoint: string): string | undefined {
+  return awsHostOf(endpoint)?.[1];
+}
 
 /** Whether an endpoint is AWS's in another region. AWS refuses every request that is signed for another region. */
 export function isOfOtherRegion(endpoint: string, region: string): boolean {
-  const [, named = region] = AWS_HOST.exec(URL.canParse(endpoint) ? new URL(endpoint).hostname : '') ?? [];
-  return named !== region;
+  return (awsRegionOf(endpoint) ?? region) !== region;
+}
+
+/**
+ * The endpoint to use in another region. For an endpoint of AWS, this is that region's endpoint of the same kind, such
+ * as FIPS or dual stack. Undefined for a VPC endpoint of another region, because its name there is not known.
+ */
+export function endpointIn(region: string, endpoint: string): string | undefined {
+  const [, named, isInVpc] = awsHostOf(endpoint) ?? [];
+  if (named === undefined || named === region) return endpoint;
+  if (isInVpc !== undefined) return undefined;
+  const url = new URL(endpoint);
+  url.hostname = url.hostname.replace(`.${named}.`, `.${region}.`);
+  return url.href;
 }

@@ -43,6 +43,7 @@ describe('readQueueConfig', () => {
     'https://sqs-fips.us-west-2.api.aws/111122223333/out',
     'https://vpce-1.sqs.us-west-2.vpce.amazonaws.com/111122223333/out',
     'http://127.0.0.1:9324/111122223333/out',
+    'https://sqs.us-east-1.amazonaws.com.proxy.example/111122223333/out',
   ])('accepts the queue %s', (url) => {
     expect(faultsOf({ KEYFOLD_OUTPUT_QUEUE_URL: url })).toEqual([]);
   });

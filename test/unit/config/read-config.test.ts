@@ -471,6 +471,17 @@ describe('readConfig', () => {
       'the KMS keys and the key table are in different AWS partitions: credentials work in only one',
       { KEYFOLD_DYNAMODB_REGION: 'cn-north-1' },
     ],
+    ...['vpce-1.dynamodb.cn-north-1.vpce.amazonaws.com.cn', 'dynamodb.cn-north-1.api.amazonwebservices.com.cn'].map(
+      (host) =>
+        [
+          'the KMS keys and the key table are in different AWS partitions: credentials work in only one',
+          { KEYFOLD_DYNAMODB_REGION: 'cn-north-1', KEYFOLD_DYNAMODB_ENDPOINT: `https://${host}` },
+        ] as const,
+    ),
+    [
+      'KEYFOLD_DYNAMODB_ENDPOINT is not a URL',
+      { KEYFOLD_DYNAMODB_REGION: 'cn-north-1', KEYFOLD_DYNAMODB_ENDPOINT: 'local' },
+    ],
     [
       'the KMS keys are in several AWS partitions (aws, aws-cn): credentials work in only one',
       {

@@ -2,7 +2,7 @@ import { runInNewContext } from 'node:vm';
 import { expect, it } from 'vitest';
 import * as checks from '../../../src/input/checks.ts';
 import { listening, numberFaults } from '../../../src/input/defaults.ts';
-import { endpointFaults, isHttpUrl, isOfOtherRegion } from '../../../src/input/endpoint.ts';
+import { awsRegionOf, endpointFaults, isHttpUrl, isOfOtherRegion } from '../../../src/input/endpoint.ts';
 import { detached, outOfBounds } from '../../support/hostile.ts';
 import { OtherSignal } from '../../support/other-signal.ts';
 
@@ -211,11 +211,36 @@ it.for([
   'https://vpce-1-x.kms.us-west-2.vpce.amazonaws.com',
   'https://dynamodb.us-west-2.amazonaws.com',
   'https://111122223333.ddb.us-west-2.amazonaws.com',
+  'https://KMS.US-WEST-2.amazonaws.com.:443/',
 ])('isOfOtherRegion finds the region of %s', (endpoint) => {
   expect([isOfOtherRegion(endpoint, 'us-west-2'), isOfOtherRegion(endpoint, 'us-west-1')]).toEqual([false, true]);
 });
 
-it.for(['http://127.0.0.1:8000', 'https://kms.example.com', 'https://kms.us-west-2.example.com'])(
-  'isOfOtherRegion accepts %s for every region',
-  (endpoint) => expect(isOfOtherRegion(endpoint, 'eu-west-1')).toBe(false),
-);
+it.for([
+  ['us-west-2', 'amazonaws.com'],
+  ['us-gov-west-1', 'amazonaws.com'],
+  ['us-gov-west-1', 'api.aws'],
+  ['cn-north-1', 'amazonaws.com.cn'],
+  ['cn-north-1', 'api.amazonwebservices.com.cn'],
+  ['eusc-de-east-1', 'amazonaws.eu'],
+  ['eusc-de-east-1', 'api.amazonwebservices.eu'],
+])("awsRegionOf finds %s in each form of AWS's hosts that ends with %s", ([region, domain]) => {
+  for (const name of ['kms', 'kms-fips', 'dynamodb', 'dynamodb-fips', '111122223333.ddb'])
+    expect(awsRegionOf(`https://${name}.${region}.${domain}`)).toBe(region);
+  for (const name of ['vpce-1.kms', 'vpce-1-us-west-2a.dynamodb'])
+    expect(awsRegionOf(`https://${name}.${region}.vpce.${domain}`)).toBe(region);
+});
+
+it.for([
+  'http://127.0.0.1:8000',
+  'https://kms.example.com',
+  'https://kms.us-west-2.example.com',
+  'https://kms.us-west-2.amazonaws.com.proxy.example',
+  'https://kms.us-west-2.amazonaws.com.cn.proxy.example',
+  'https://kms.us-west-2.amazonaws.community',
+  'https://kms.us-west-2.api.aws.example',
+  'https://kms.us-west-2.amazonaws-eu.example',
+  'not a URL',
+])('isOfOtherRegion accepts %s for every region', (endpoint) => {
+  expect(isOfOtherRegion(endpoint, 'eu-west-1')).toBe(false);
+});
