@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import type { OperatorConfig } from '../config/operator-config.ts';
 import { invalidConfiguration, KeyfoldError } from '../errors.ts';
 import type { RowTransfer } from '../maintenance/row-transfer.ts';
+import { replicaIn } from '../metastore/dynamodb-options.ts';
 import type { CliDependencies } from './dependencies.ts';
 import {
   withCommonOptions,
@@ -55,7 +56,8 @@ export function addTableCommands(
     .action(async (options: TransferOptions & { from: string; fromRegion?: string }) => {
       const { from, fromRegion } = options;
       const { metastore } = configOf(options);
-      const source = { ...metastore, tableName: from, ...(fromRegion !== undefined && { region: fromRegion }) };
+      const inRegion = fromRegion === undefined ? metastore : replicaIn(fromRegion, metastore);
+      const source = { ...inRegion, tableName: from };
       if (source.tableName === metastore.tableName && source.region === metastore.region) {
         throw new KeyfoldError('InvalidRequest', 'The table cannot be copied to itself.');
       }

@@ -1,6 +1,6 @@
 import { CREDENTIALS, sdkClient, type Credentials, type SdkClient } from '../connections/sdk-client.ts';
 import { NUMBER, optional, STRING, type Types } from '../input/checks.ts';
-import { isOfOtherRegion } from '../input/endpoint.ts';
+import { endpointIn } from '../input/endpoint.ts';
 import { tableIn } from './table-name.ts';
 
 /** The key table, and the client that reaches it. */
@@ -42,15 +42,16 @@ export const DYNAMODB_OPTIONS: Types<DynamoDbMetastoreOptions> = {
 
 /**
  * The key table's replica in another region. If the options name the table by an ARN, the result has the replica's ARN.
- * An endpoint of AWS in one region does not serve another region, so the result then has none.
+ * If they name an endpoint of AWS, the result has that region's endpoint of the same kind, or none for a VPC endpoint.
  */
 export function replicaIn(region: string, options: DynamoDbMetastoreOptions): DynamoDbMetastoreOptions {
-  const { endpoint, ...others } = options;
+  const { endpoint: own, ...others } = options;
   const { tableName } = options;
+  const endpoint = own && endpointIn(region, own);
   return {
     ...others,
     region,
     ...(tableName !== undefined && { tableName: tableIn(region, tableName) }),
-    ...(endpoint !== undefined && !isOfOtherRegion(endpoint, region) && { endpoint }),
+    ...(endpoint !== undefined && { endpoint }),
   };
 }

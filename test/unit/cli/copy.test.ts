@@ -214,6 +214,21 @@ describe('keyfold table copy', () => {
     expect([absent.code, absent.stderr]).toEqual([1, expect.stringContaining('NoSuchTable') as string]);
   });
 
+  it('does not read a table in another region at the AWS endpoint of the key table', async () => {
+    const opened: unknown[] = [];
+    const openCopy: CliDependencies['openCopy'] = (source, target) => {
+      opened.push(source, target);
+      throw new Error('enough');
+    };
+    Object.assign(world.adapters, { openCopy });
+    const endpoint = 'https://vpce-1.dynamodb.us-west-2.vpce.amazonaws.com';
+    const place = ['--region', 'us-west-2', '--endpoint', endpoint];
+    await world.keyfold([...COPY, ...place]);
+    await world.keyfold([...COPY, ...place, '--from-region', 'us-east-1']);
+    const target = { tableName: NEW, region: 'us-west-2', endpoint };
+    expect(opened).toEqual([{ ...target, tableName: OLD }, target, { tableName: OLD, region: 'us-east-1' }, target]);
+  });
+
   it('imports the rows of the database that DATABASE_URL names, and closes its connections', async () => {
     const calls: string[] = [];
     const openImport: CliDependencies['openImport'] = async (url, target) => {

@@ -26,6 +26,21 @@ it('regionOfTable and nameOfTable read the region and the name from an ARN, but 
 it.for([
   ['drops a VPC endpoint of the first region', 'https://vpce-1.dynamodb.us-west-2.vpce.amazonaws.com', {}],
   ['keeps the endpoint of an emulator', 'http://127.0.0.1:8000', { endpoint: 'http://127.0.0.1:8000' }],
+  [
+    "uses that region's FIPS endpoint",
+    'https://dynamodb-fips.us-west-2.amazonaws.com',
+    { endpoint: 'https://dynamodb-fips.us-east-1.amazonaws.com/' },
+  ],
+  [
+    "uses that region's dual-stack endpoint",
+    'https://dynamodb.us-west-2.api.aws',
+    { endpoint: 'https://dynamodb.us-east-1.api.aws/' },
+  ],
+  [
+    "uses the account's endpoint in that region",
+    'https://111122223333.ddb.us-west-2.amazonaws.com',
+    { endpoint: 'https://111122223333.ddb.us-east-1.amazonaws.com/' },
+  ],
 ] as const)('replicaIn %s for the replica in another region', ([, endpoint, kept]) => {
   const replica = replicaIn('us-east-1', { tableName: ARN, region: 'us-west-2', endpoint });
   expect(replica).toStrictEqual({ tableName: tableIn('us-east-1', ARN), region: 'us-east-1', ...kept });
