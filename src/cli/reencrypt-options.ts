@@ -81,7 +81,10 @@ export function withTableOptions(command: Command): Command {
   return command
     .option('--read-units <units>', 'the most read capacity units of DynamoDB per second', positive)
     .option('--source-region <region>', "the region of a source in DynamoDB; default: the key table's")
-    .option('--source-endpoint <url>', "the endpoint of a source in DynamoDB; default: the key table's");
+    .option(
+      '--source-endpoint <url>',
+      "the endpoint of a source in DynamoDB; default: the key table's, in the source's region",
+    );
 }
 
 /**
