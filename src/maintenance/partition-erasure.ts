@@ -266,18 +266,24 @@ export class PartitionErasure {
   /** The newest System Key that can prove a tombstone. If possible, it is a key of the tombstone's own region. */
   #provingKey(systemKeys: SystemKeys, region: string | undefined): EnvelopeKey {
     const { policy, now, names } = this.#options;
-    const opened = [...systemKeys.values()];
-    const keys = opened
-      .filter((key) => typeof key !== 'string')
-      .filter(({ standing: { created } }) => created >= policy.minOpeningCreated && !isDatedAhead(created, now()));
+    const opened = [...systemKeys.values()].filter((key) => typeof key !== 'string');
+    const isTooOld = ({ standing }: EnvelopeKey): boolean => standing.created < policy.minOpeningCreated;
+    const keys = opened.filter((key) => !isTooOld(key) && !isDatedAhead(key.standing.created, now()));
     const isNear = ({ standing }: EnvelopeKey): boolean => regionOfKeyId(standing.id, names) === region;
     const [key] = keys.toSorted(
       (a, b) => Number(isNear(b)) - Number(isNear(a)) || b.standing.created - a.standing.created,
     );
     if (key !== undefined) return key;
-    const faults = opened.filter((fault) => typeof fault === 'string').join('; ');
-    throw new KeyfoldError('KmsMisconfigured', 'No System Key opens, so that no mark can be proven.', {
-      cause: new Error(faults === '' ? 'the service has no System Key' : faults),
+    const faults = [...systemKeys.values()].map((fault) => {
+      if (typeof fault === 'string') return fault;
+      const date = isTooOld(fault) ? 'older than the minimum date for opening' : 'dated in the future';
+      return `${fault.standing.id} ${fault.standing.created} is ${date}`;
+    });
+    const says = opened.some(isTooOld)
+      ? 'No System Key that opens is new enough to prove a mark.'
+      : 'No System Key opens that can prove a mark.';
+    throw new KeyfoldError('KmsMisconfigured', says, {
+      cause: new Error(faults.length === 0 ? 'the service has no System Key' : faults.join('; ')),
     });
   }
 
@@ -325,7 +331,10 @@ function stateOf(
     if (parent.standing.created >= minOpeningCreated) heeded.add(row);
   }
   // The newest erasure counts, because an attacker may have restored the mark of an older erasure that was cancelled.
-  const [newest] = [...marks.values()].toSorted((a, b) => b.at - a.at);
+  // If processes heed any mark, they heed that of this erasure, because an attacker may have forged the other marks.
+  const [[, newest] = []] = [...marks].toSorted(
+    ([a, { at }], [b, { at: other }]) => Number(heeded.has(b)) - Number(heeded.has(a)) || other - at,
+  );
   const counts = (row: KeyRow): boolean => newest !== undefined && marks.get(row)?.erase === newest.erase;
   const ids = ofIds.map(({ id, region, rows }) => {
     const tombstone = rows.find(({ created }) => created === TOMBSTONE_CREATED);

@@ -263,6 +263,34 @@ it('a step of an erasure replaces a tombstone whose System Key is older than min
   });
 });
 
+it('a forged mark under a System Key older than minOpeningCreated changes no erasure with a newer tombstone', async () => {
+  const begun = await begin();
+  const [system] = world.metastore.ofKind('SK');
+  const newest = (system?.created ?? 0) + 60;
+  put({ ...system, created: newest, proof: undefined });
+  const policy = cryptoPolicy({ minOpeningCreated: newest });
+  const later = erasureOf(world.metastore.rows, world.clock.now, 'p', world.kms, entries, policy);
+  await later.begin(await later.read(), WAIT_SECONDS);
+  const renewed = world.metastore.ofKind('IK').find(({ created }) => created === TOMBSTONE_CREATED);
+  expect(renewed?.parent?.created).toBe(newest);
+
+  // The attacker knows the old System Key. The forged erasure is newer, and has no waiting time.
+  const { systemKeys } = await later.read();
+  const leaked = [...systemKeys.values()].find((key) => typeof key !== 'string' && key.standing.created < newest);
+  const [row] = keyRows();
+  if (leaked === undefined || typeof leaked === 'string' || row === undefined) throw new Error('no leaked key');
+  const forged = { erase: 'forged', at: begun.at + 1, due: begun.at + 1 } as Erasure;
+  put({ ...row, erased: { ...forged, proof: leaked.proofOfErasure(row, forged) } });
+
+  const state = await later.read();
+  expect([state.erasure, state.rows.map(({ marked }) => marked)]).toEqual([begun, [false, true]]);
+  expect(state.ids).toMatchObject([{ buried: true }]);
+  expect(await later.begin(state, WAIT_SECONDS)).toEqual(begun);
+  expect(entries).toEqual([{ partition: 'p', ...begun }]);
+  expect(world.metastore.ofKind('IK')).toContainEqual(renewed);
+  expect((await later.read()).rows.map(({ marked }) => marked)).toEqual([true, true]);
+});
+
 function nameOf({ id, created }: KeyRow): string {
   return `${id} ${created}`;
 }
@@ -418,11 +446,18 @@ it('an erasure proves tombstones only with System Keys that are not older than t
   expect(await begun(created)).toMatchObject({ erase: expect.any(String) as string });
   expect(await begun(created + 1)).toMatchObject({
     code: 'KmsMisconfigured',
-    message: 'No System Key opens, so that no mark can be proven.',
-    cause: new Error('the service has no System Key'),
+    message: 'No System Key that opens is new enough to prove a mark.',
+    cause: new Error(`${system?.id} ${created} is older than the minimum date for opening`),
+  });
+  world.metastore.rows.delete(`${system?.id} ${created}`);
+  const ahead = created + 86_400;
+  put({ ...system, created: ahead, proof: undefined });
+  expect(await begun(created)).toMatchObject({
+    message: 'No System Key opens that can prove a mark.',
+    cause: new Error(`${system?.id} ${ahead} is dated in the future`),
   });
   world.kms.unwrap = () => Promise.reject(new KeyfoldError('KmsMisconfigured', 'KMS refuses.'));
-  put({ ...system, created: created + 60 });
+  put({ ...system });
   expect(await begun(created)).toMatchObject({ cause: new Error('KMS refuses.; KMS refuses.') });
 });
 
