@@ -2,7 +2,8 @@ import { InvalidArgumentError, Option, type Command } from 'commander';
 import type { OperatorConfig } from '../config/operator-config.ts';
 import { KeyfoldError } from '../errors.ts';
 import type { CliDependencies } from './dependencies.ts';
-import { erasePartition, type EraseStep } from './erase-partition.ts';
+import { erasePartition } from './erase-partition.ts';
+import type { EraseStep } from './erasure-view.ts';
 import { parseDuration, withCommonOptions, type CommonOptions, type WriteOptions } from './options.ts';
 
 const DAY = 86_400;

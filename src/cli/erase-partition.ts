@@ -5,14 +5,11 @@ import type { ErasureTables, KeyCopy } from '../maintenance/erasure-table.ts';
 import { PartitionErasure, type ErasureState, type StepOptions } from '../maintenance/partition-erasure.ts';
 import { openAudit, type EraseOutcome } from './audit.ts';
 import { EXIT, type CliDependencies } from './dependencies.ts';
-import { erasurePlan, erasureStatus } from './erasure-view.ts';
+import { erasurePlan, erasureStatus, type EraseStep } from './erasure-view.ts';
 import { interruptible } from './interrupt.ts';
 import { progressOf } from './progress.ts';
 import { clockFaultOf } from './table-clock.ts';
 import { isoOf, jsonLines } from './text.ts';
-
-/** What `partitions erase` does. `begin` also continues an erasure that was interrupted. */
-export type EraseStep = 'begin' | 'cancel' | 'finish' | 'status';
 
 /** Arguments and options of `partitions erase`. */
 export interface EraseRequest {
@@ -165,9 +162,9 @@ async function doStep(
 }
 
 /** Returns why a step is not possible now. Returns undefined if it is possible. */
-function refusalOf({ step }: EraseRequest, { erasure, rows, ids }: ErasureState, nowMs: number): string | undefined {
+function refusalOf({ step }: EraseRequest, { erasure, rows }: ErasureState, nowMs: number): string | undefined {
   if (step === 'begin') {
-    return rows.length === 0 && !ids.some(({ buried }) => buried) ? 'the partition has no key rows' : undefined;
+    return rows.length === 0 && erasure === undefined ? 'the partition has no key rows' : undefined;
   }
   if (erasure === undefined) return 'no erasure of this partition is under way';
   if (step === 'cancel') {

@@ -4,6 +4,9 @@ import type { ErasureState } from '../maintenance/partition-erasure.ts';
 import { viewOf } from './key-view.ts';
 import { formatFields, formatTable, isoOf } from './text.ts';
 
+/** What `partitions erase` does. `begin` also continues an erasure that was interrupted. */
+export type EraseStep = 'begin' | 'cancel' | 'finish' | 'status';
+
 /** The partition's rows in one replica. */
 interface ReplicaView {
   readonly region: string;
@@ -25,7 +28,7 @@ interface StatusView {
   /**
    * - `none`: no erasure is under way.
    * - `waiting`: the rows are marked, and must not be deleted yet.
-   * - `due`: an operator may delete the rows.
+   * - `due`: an operator may delete the rows. Rows are left, or a tombstone is missing or to be replaced.
    * - `deleted`: no replica has a row any more, but copies still hold the keys.
    * - `complete`: Keyfold knows of no copy of the keys.
    */
@@ -52,7 +55,7 @@ const UNLISTED = [
 /** Returns the lines that tell an operator what a step will do. */
 export function* erasurePlan(
   partition: string,
-  step: 'begin' | 'cancel' | 'finish' | 'status',
+  step: EraseStep,
   due: number | undefined,
   { erasure, ids, rows }: ErasureState,
   { copies, policy }: Pick<StatusFacts, 'copies' | 'policy'>,
@@ -67,10 +70,7 @@ export function* erasurePlan(
   yield* formatFields([
     [step, partition],
     ...(erasure === undefined ? [] : ([['erasure', erasure.erase]] as [string, string][])),
-    ...ids.map(({ id, region, buried }): [string, string] => [
-      'tombstone',
-      `${id} in ${region}${buried ? '' : ', not written yet'}`,
-    ]),
+    ...ids.map((of) => fieldOfTombstone(of, step)),
     ...(step === 'cancel' ? [] : ([['deletion', deletes]] as [string, string][])),
     ...(step === 'begin' ? boundsOf(policy, nowMs) : []),
     ...copies.map(fieldOfCopy),
@@ -90,7 +90,9 @@ export function erasureStatus(
     return { view: { state: 'none', ...counts }, lines: ['No erasure of this partition is under way.'] };
   }
   const { erase, at, due } = erasure;
-  const isGone = replicas.every((replica) => replica.rows === 0 && replica.tombstones === ids.length);
+  const unburied = ids.filter(({ buried }) => !buried);
+  const isGone =
+    unburied.length === 0 && replicas.every((replica) => replica.rows === 0 && replica.tombstones === ids.length);
   const deletedAt = isGone ? registered : undefined;
   const waiting = due * 1000 > nowMs ? 'waiting' : 'due';
   const gone = left.length === 0 ? 'complete' : 'deleted';
@@ -106,11 +108,21 @@ export function erasureStatus(
       `replica ${region}`,
       `${count} rows, ${tombstones} of ${ids.length} tombstones`,
     ]),
+    ...unburied.map((of) => fieldOfTombstone(of, 'status')),
     ...boundsOf(policy, (deletedAt ?? at) * 1000),
     ...left.map(fieldOfCopy),
     ...UNLISTED.map((text): [string, string] => ['not listed', text]),
   ];
   return { view, lines: formatFields(fields) };
+}
+
+function fieldOfTombstone(
+  { id, region, buried, invalid }: ErasureState['ids'][number],
+  step: EraseStep,
+): [string, string] {
+  const replaced = step === 'cancel' ? '' : ', to be replaced';
+  const unburied = invalid === undefined ? ', not written yet' : replaced;
+  return ['tombstone', `${id} in ${region}${buried ? '' : unburied}`];
 }
 
 /** Describes how long warm processes may still use the keys. */

@@ -82,8 +82,8 @@ function registered(): Promise<RegisteredErasure[]> {
   return operatorAdapters.openErasureTables({ endpoint: world.endpoint, region: 'us-west-2' }, names).register.list();
 }
 
-async function status(): Promise<Record<string, unknown>> {
-  return JSON.parse((await erase(['--status', '--json'])).stdout) as Record<string, unknown>;
+async function status(run: typeof erase = erase): Promise<Record<string, unknown>> {
+  return JSON.parse((await run(['--status', '--json'])).stdout) as Record<string, unknown>;
 }
 
 function auditOf(stderr: string): unknown[] {
@@ -364,7 +364,7 @@ describe('keyfold partitions erase', () => {
       KEYFOLD_STATIC_MASTER_KEY_HEX: byte.repeat(32),
     });
     expect(code).toBe(1);
-    expect(stderr).toContain('No System Key opens, so that no mark can be proven.');
+    expect(stderr).toContain('No System Key opens that can prove a mark.');
     expect(stderr).toContain(cause);
     expect((await rows()).map(({ erased }) => erased)).toEqual([undefined, undefined]);
   });
@@ -638,6 +638,52 @@ describe('keyfold partitions erase', () => {
     expect((await answers()).slice(0, 2)).toEqual(['opened', 'opened']);
     expect((await erase(BEGIN)).code).toBe(0);
     expect(await answers()).toEqual(ERASED);
+  });
+});
+
+/** Opens the table, of which there are no copies. */
+const withoutCopies: CliDependencies['openErasureTables'] = (table, names) =>
+  Object.assign(operatorAdapters.openErasureTables(table, names), { copies: async () => [] });
+
+/** Rotates the System Key, and returns a run of the command whose minimum date only the new key meets. */
+async function rotated(): Promise<(options: readonly string[]) => Promise<CliRun>> {
+  await world.keyfold(['keys', 'revoke', '_SK_orders_shop', 'latest', '--yes']);
+  world.clock.advance(60_000);
+  const { key } = await session('tenant-20').encrypt(PAYLOAD);
+  const minimum = { ...STATIC, KEYFOLD_MIN_OPENING_CREATED: String(key.parent.created) };
+  return (options) =>
+    world.keyfold(['partitions', 'erase', 'tenant-1', ...options], minimum, { openTables: withoutCopies });
+}
+
+describe('keyfold partitions erase, after a leak of the System Key,', () => {
+  it.for([
+    ['--finish', ['--finish', ...CONFIRMED]],
+    ['the first step', BEGIN],
+  ] as const)('replaces the tombstone of a deleted partition with %s, and is not complete before', async ([, step]) => {
+    await erase(BEGIN);
+    world.clock.advance(DAY_MS);
+    await erase(['--finish', ...CONFIRMED]);
+    const run = await rotated();
+    expect(await status(run)).toMatchObject({ state: 'due' });
+    const tombstone = '_IK_tenant-1_orders_shop in us-west-2';
+    expect(cellsOf(await run(['--status']))).toContainEqual(['tombstone', `${tombstone}, to be replaced`]);
+    const renewed = await run(step);
+    expect([renewed.code, cellsOf(renewed)]).toEqual([
+      0,
+      expect.arrayContaining([['tombstone', `${tombstone}, to be replaced`]]),
+    ]);
+    expect(cellsOf(await run(['--status'])).filter(([label]) => label === 'tombstone')).toEqual([]);
+    await run(['--finish', ...CONFIRMED]);
+    expect(await status(run)).toMatchObject({ state: 'complete' });
+  });
+
+  it('does not say that a cancellation will replace the tombstone', async () => {
+    await erase(BEGIN);
+    const run = await rotated();
+    expect(cellsOf(await run(['--cancel', ...CONFIRMED]))).toContainEqual([
+      'tombstone',
+      '_IK_tenant-1_orders_shop in us-west-2',
+    ]);
   });
 });
 
