@@ -112,7 +112,10 @@ export interface EnvelopeEvents {
   cacheUsed(kind: KeyKind, outcome: 'hit' | 'miss' | 'eviction'): void;
   /** Called when an Intermediate Key is used although the metastore is down (`staleGraceMs` of CryptoPolicy). */
   servedStale(key: KeyMeta): void;
-  /** Called when a row has the mark of an erasure, but the mark has no valid proof. The row counts as unmarked. */
+  /**
+   * Called when a row has the mark of an erasure, but the mark has no valid proof, or the System Key of the proof is
+   * older than `minOpeningCreated`. The row counts as unmarked.
+   */
   markIgnored(key: KeyMeta): void;
   /** Called when a record without a proof opens although the caller passes a context (`unboundBefore`). */
   openedUnbound(key: KeyMeta): void;
