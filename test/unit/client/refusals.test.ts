@@ -269,7 +269,11 @@ it.for([
 ] as const)('an error %j of a credential provider becomes %s', ([fault, code, message]) => {
   const error = credentialsError(Object.assign(new Error('CANARY'), fault));
   expect(error).toMatchObject({ code, message, retryable: code === 'Unavailable' });
-  expect(credentialsError(fault)).toMatchObject({ message: 'No AWS credentials were found: Error.' });
+});
+
+it('a thrown value that is not an error, such as {"name":"Throttling"}, becomes Unauthenticated', () => {
+  const message = 'No AWS credentials were found: Error.';
+  expect(credentialsError({ name: 'Throttling' })).toMatchObject({ code: 'Unauthenticated', message });
 });
 
 it('the default LambdaClient gives up a connection attempt after two seconds', async () => {
