@@ -230,6 +230,15 @@ it('the KMS emulator responds to an invalid request of the control API with the 
   ]);
 });
 
+const answerTo = async (url: string, method: string, headers: Record<string, string>, body = ''): Promise<unknown> => {
+  const { promise, resolve, reject } = Promise.withResolvers<unknown>();
+  const sent = request(url, { method, headers }, (answer) => {
+    resolve([answer.resume().statusCode, answer.headers['access-control-allow-origin']]);
+  });
+  sent.once('error', reject).end(body);
+  return promise;
+};
+
 it("the emulators refuse requests from another site's web page, and change nothing", async () => {
   const { endpoint: dynamoDb, close: closeDynamoDb } = await startDynamoDb('EncryptionKey', 0);
   const signed = {
@@ -240,19 +249,6 @@ it("the emulators refuse requests from another site's web page, and change nothi
   const deletesTable = { ...dated, 'x-amz-target': 'DynamoDB_20120810.DeleteTable' };
   // A browser sends this form to any server without asking it first.
   const form = { 'content-type': 'application/x-www-form-urlencoded' };
-  const answerTo = async (
-    url: string,
-    method: string,
-    headers: Record<string, string>,
-    body = '',
-  ): Promise<unknown> => {
-    const { promise, resolve, reject } = Promise.withResolvers<unknown>();
-    const sent = request(url, { method, headers }, (answer) => {
-      resolve([answer.resume().statusCode, answer.headers['access-control-allow-origin']]);
-    });
-    sent.once('error', reject).end(body);
-    return promise;
-  };
   const calls: [url: string, headers: Record<string, string>, body: string][] = [
     [sqs.endpoint + QueueUrl, form, 'Action=SendMessage&MessageBody=x'],
     [kms.endpoint, { ...signed, 'x-amz-target': 'TrentService.ListKeys' }, '{}'],
