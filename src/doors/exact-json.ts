@@ -64,7 +64,7 @@ const ANSWER_BOUNDS: JsonBounds = { subject: 'answer', depth: 2 * MAX_JSON_DEPTH
 
 /**
  * Parses the JSON text of a response so that `JSON.stringify` writes each number with the same digits as the text.
- * @throws KeyfoldError `InvalidRequest` if an object has two members of the same name, or if the `JSON.parse` of Node 24
+ * @throws KeyfoldError `InvalidRequest` if an object has two members of the same name, or if the caller's `JSON.parse`
  * may take a name for another one
  */
 export function exactValue(text: string): unknown {

@@ -49,7 +49,8 @@ export class Erasures {
   }
 
   /**
-   * @throws KeyfoldError `PartitionErased` if a row that was just read has a mark of an erasure, and the proof of the mark is valid
+   * @throws KeyfoldError `PartitionErased` if a row that was just read has a mark of an erasure, and the proof of the
+   * mark is valid
    */
   async throwIfMarked(row: EnvelopeKeyRecord, deadline: Deadline, stale: StaleKey): Promise<undefined> {
     if (row.erased !== undefined && (await this.#isMarked(row, deadline, stale))) throw partitionErased();

@@ -196,8 +196,8 @@ export class KeyNaming {
 
   /**
    * Whether `id` names an Intermediate Key of the partition. If the configuration has a region suffix, the ID may end
-   * with any region or with none. Otherwise the whole ID must be equal, not only its beginning: the IDs of the partition
-   * `a_s_p_b` also begin with `_IK_a_s_p`.
+   * with any region or with none. Otherwise the whole ID must be equal, and not only its beginning: the IDs of the
+   * partition `a_s_p_b` also begin with `_IK_a_s_p`.
    */
   isIntermediateKeyOf(partition: PartitionId, id: string): id is KeyId {
     if (id === this.intermediateKeyId(partition)) return true;

@@ -611,7 +611,7 @@ describe('the buttons of the page', () => {
     ['Denies access to its key', 6, { kind: 'error', name: 'AccessDeniedException', status: 400 }],
     ['Cuts off in mid-answer', 7, { kind: 'reset' }],
     ['Answers garbage', 8, { kind: 'garbage' }],
-  ] as const)('break a region, which then shows "%s" until the region is mended', async ([text, i, fault]) => {
+  ] as const)('break a region, which then shows "%s" until the region works again', async ([text, i, fault]) => {
     const shown = (): string => textOf(byId('region-us-east-1'));
     byId('how-us-east-1').value = String((i + 1) % 9);
     buttonOf('Break us-east-1').click();

@@ -244,7 +244,7 @@ function issued(n: number, seconds = 3600, renewable: unknown = true): VaultAnsw
   return { status: 200, body: { auth: { client_token: `issued-${n}`, lease_duration: seconds, renewable } } };
 }
 
-describe('the Vault token', () => {
+describe('the token from Vault', () => {
   it('is renewed from the moment at which two thirds of its lease have passed until the lease ends', async () => {
     const { token, posted } = tokenWith(APPROLE, issued(1), issued(1), issued(2));
     const getAt = async (ms: number): Promise<string> => {
