@@ -35,9 +35,9 @@ export interface CryptoPolicy extends DataRowKeyBounds {
   readonly createDatePrecisionMs: number;
   /**
    * A key that was created before this time, in seconds since 1970, never seals, even if no operator has revoked it.
-   * Zero means no minimum. Raise this date after a leak. A new key gets this date at the earliest. An attacker who can
-   * write to the key table can change a key's date. The minimum stops such an attacker only if key row proofs are
-   * required.
+   * Zero means no minimum. Set a later time after a leak. The `Created` of a new key is never before this time. An
+   * attacker who can write to the key table can change a key's date. The minimum stops such an attacker only if key row
+   * proofs are required.
    */
   readonly minSealingCreated: number;
   /**

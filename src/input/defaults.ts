@@ -20,9 +20,9 @@ const TYPE_OF_DEFAULT: Readonly<Record<string, Type>> = {
 };
 
 /**
- * Returns the given options. A default replaces each option that is absent or undefined.
- * @param name the name of the parameter with the given options, for error messages
- * @throws TypeError if an option's type differs from the type of its default, or if an option has no default
+ * Returns a copy of the given options in which a default replaces each option that is absent or undefined.
+ * @param name what error messages call `given`
+ * @throws TypeError if an option's type differs from the type of its default, or if there is no option of that name
  */
 export function withDefaults<T extends object>(
   defaults: T,

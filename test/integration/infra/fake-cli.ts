@@ -17,7 +17,7 @@ export interface Reply {
 
 const NOTHING: Reply = { code: 0, stdout: '', stderr: '' };
 
-/** The folder of the fakes. Undefined if the PATH does not begin with one. */
+/** The folder of the fakes, which is the first folder of the PATH. Undefined if that folder holds no fakes. */
 export function folderOf({ PATH = '' }: Environment): string | undefined {
   const [first = ''] = PATH.split(':');
   return existsSync(join(first, 'aws')) && existsSync(join(first, 'calls')) ? first : undefined;

@@ -388,7 +388,7 @@ describe('a text on the page', () => {
     expect(byId('trouble').hidden).toBe(true);
   });
 
-  it('is refused with the reason and without a call if the partition is invalid', async () => {
+  it('is not encrypted if the name of the partition is invalid: the page shows why, and no server is called', async () => {
     fill('partition', 'not a partition');
     expect(await press('Encrypt')).toBe('Invalid request: 0 KMS calls, 0 DynamoDB calls.');
     expect(problem()).toMatch(/^400 InvalidRequest: /);

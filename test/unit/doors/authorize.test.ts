@@ -377,7 +377,7 @@ describe('a partition over HTTP', () => {
     '/live/live/v1/partitions/a@b.c/encrypt',
     '/v1/health',
     '',
-  ])('is refused with the path %j, which does not match the path parameters', async (rawPath) => {
+  ])('is refused if the path is %j, which does not spell the path parameters', async (rawPath) => {
     expect(await attemptAt(rawPath)).toBe('400');
   });
 });

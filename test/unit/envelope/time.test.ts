@@ -543,7 +543,7 @@ describe('agingClock', () => {
     expect(ages()).toBe(HOUR_MS + 40 * MINUTE_MS);
   });
 
-  it('jumps ahead if small steps back add up to more than a second', () => {
+  it('jumps ahead by an hour if the underlying clock goes back in small steps, together by more than a second', () => {
     const clock = new HandClock();
     const ages = agingClock(clock.now, HOUR_MS);
     clock.advance(-600);

@@ -64,12 +64,12 @@ describe('classify', () => {
     'RequestTimeout',
     'RequestTimeoutException',
     'RequestAbortedException',
-  ])('returns the class unavailable for %s, whatever the status is', (name) => {
+  ])('classifies %s as unavailable, whatever the status is', (name) => {
     expect(classify(REGION, 'Encrypt', answer(name, 400)).faultClass).toBe('unavailable');
   });
 
   it.for(['ValidationException', 'ValidationError', 'InvalidArnException'])(
-    'returns the class corrupt if Decrypt fails with %s, and misconfigured for any other call',
+    'classifies %s as corrupt if Decrypt fails with it, and as misconfigured if another call does',
     (name) => {
       expect(classify(REGION, 'Decrypt', answer(name)).faultClass).toBe('corrupt');
       for (const action of ['Encrypt', 'GenerateDataKey'] as const) {

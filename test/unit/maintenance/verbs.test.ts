@@ -159,7 +159,7 @@ describe('a cell that needs no change', () => {
   });
 
   it.for(['rewrap', 'seal'] as const)(
-    'is not written, and the key of the record is counted (%s of a record)',
+    'is not written, but the run counts the key of its record as used (%s)',
     async (verb) => {
       const record = await keyfold.session('p').encrypt(Buffer.from('x'));
       const cell = { kind: 'text', text: encodeCompactRecord(record, 'bytes') ?? '' } as const;

@@ -40,7 +40,7 @@ function openRows(fields?: readonly string[], maxLineBytes?: number): JsonLinesR
   return new JsonLinesRows({ ...NAMES, file, output, fields, idField: undefined }, maxLineBytes);
 }
 
-/** Replaces the member `r` in each line of a file with a string. Returns the new file, and the IDs of its rows. */
+/** Sets the member `r` of each line of a file to a string. Returns the new file, and the IDs of its rows. */
 async function replaced(text: string): Promise<{ readonly text: string; readonly ids: readonly string[] }> {
   const [file, output] = [join(folder, 'in'), join(folder, 'out')];
   await writeFile(file, text);

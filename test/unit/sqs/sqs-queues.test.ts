@@ -280,7 +280,7 @@ describe('SqsQueues.changeVisibility', () => {
     ]);
   });
 
-  it('returns the failed messages, and looks up the queue again after a failed lookup', async () => {
+  it('returns the errors of SQS, and looks up the URL of the queue again if the first lookup failed', async () => {
     const queues = new SqsQueues();
     const some = [{ receiptHandle: 'h', delaySeconds: 5 }];
     answer = () => ({ status: 400, body: { __type: 'AccessDeniedException', message: 'x' } });

@@ -84,7 +84,7 @@ describe('the vectors runner', () => {
     expect((await run(broken)).output).toMatch(/broke: .*\n(?:.*\n)?0 passed, 1 failed, 0 skipped\n$/);
   });
 
-  it('accepts a malformed key row as the cause of the expected error if the case needs that row', async () => {
+  it('passes a case that expects an error if the error comes from a malformed key row of that case', async () => {
     const broken = await withOneCase((vector, group) => {
       group.metastore_rows = group.metastore_rows.map((row) => ({ ...row, KeyRecord: { S: 'x' } }));
       vector['expect'] = 'error';

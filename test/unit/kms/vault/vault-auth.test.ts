@@ -112,18 +112,21 @@ describe('the login to Vault', () => {
     ['AppRole', { method: 'approle', roleId: 'r', secretId: () => Promise.reject(new Error('hush-hush')) }],
     ['AppRole with a number', { method: 'approle', roleId: 'r', secretId: () => 7 as never }],
     [
-      'AppRole, with an error that is a string,',
+      'AppRole with an error that is a string',
       { method: 'approle', roleId: 'r', secretId: () => Promise.reject('hush-hush') },
     ],
-    ['AppRole with an empty file', { method: 'approle', roleId: 'r', secretId: () => ' \n' }],
+    ['AppRole with a blank secret ID', { method: 'approle', roleId: 'r', secretId: () => ' \n' }],
     ['Kubernetes outside a pod', { method: 'kubernetes', role: 'r' }],
     ['a token', { method: 'token', token: () => Promise.reject(new Error('hush-hush')) }],
-  ])('by %s fails with KmsMisconfigured if there are no credentials, and shows no error text', async (_name, auth) => {
-    const error = await errorOf(wrap(open(auth)));
-    expect(error).toMatchObject({ code: 'KmsMisconfigured', message: expect.stringContaining('NoCredentials') });
-    expect(inspect([error, attempts], { depth: 10 })).not.toContain('hush-hush');
-    expect(stub.requests).toEqual([]);
-  });
+  ])(
+    'fails with KmsMisconfigured, and shows no error of the caller, if there are no credentials: %s',
+    async (_name, auth) => {
+      const error = await errorOf(wrap(open(auth)));
+      expect(error).toMatchObject({ code: 'KmsMisconfigured', message: expect.stringContaining('NoCredentials') });
+      expect(inspect([error, attempts], { depth: 10 })).not.toContain('hush-hush');
+      expect(stub.requests).toEqual([]);
+    },
+  );
 
   it('fails with KmsMisconfigured if Vault refuses the login, and shows no secret', async () => {
     cluster.loginRefusal = 'invalid role or secret ID';

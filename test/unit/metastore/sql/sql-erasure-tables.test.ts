@@ -120,7 +120,7 @@ it('the register of erasures in SQL does not list rows that are malformed', asyn
 });
 
 describe('an erasure in SQL', () => {
-  it("has the database as its only region, and cannot list the database's copies", async () => {
+  it("counts the database as the only region, and reports that it cannot list the database's copies", async () => {
     const { tables } = openTables();
     expect(await tables.regions()).toEqual(['PostgreSQL at h:1']);
     expect(await tables.copies('PostgreSQL at h:1')).toEqual([
