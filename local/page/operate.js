@@ -70,7 +70,7 @@ async function runCommand(said, path, request, textOf) {
   return { said, output: textOf(answer), note: await noteOnRecord(), why, asked };
 }
 
-/** Runs a command. Returns its JSON output, or the reason why it failed as `problem`. */
+/** Runs a command. Returns its JSON output. If the command failed, `problem` says why. */
 async function ran(path, request) {
   const asked = await post(path, JSON.stringify(request));
   if (!asked.ok) throw new Error(`${path}: ${asked.status}`);

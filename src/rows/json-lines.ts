@@ -69,7 +69,7 @@ export class JsonLinesRows implements RowSource<Line> {
   #partial: { readonly name: string; readonly file: FileHandle } | undefined;
   /** The output file of the earlier run that this run continues. The last saved position may still name it. */
   #earlier: string | undefined;
-  /** Whether the caller has received a position that names this run's output file. */
+  /** Whether the caller has received a position. A position contains the name of this run's output file. */
   #isNamed = false;
 
   constructor(options: JsonLinesOptions, maxLineBytes = MAX_LINE_BYTES) {

@@ -216,7 +216,7 @@ describe('an attacker who puts a stolen sealed value into a field of a document'
     stolen = (card['document'] as { card: unknown }).card;
   });
 
-  it('gets the stolen value decrypted by decrypt-fields with `all: true` if encrypt-fields did not process the field', async () => {
+  it('can have decrypt-fields decrypt the value with `all: true`, unless encrypt-fields has processed the field before', async () => {
     const document = { nickname: stolen };
     expect(await operator.answer('decrypt-fields', { document, all: true })).toEqual({
       document: { nickname: '4111' },

@@ -105,7 +105,7 @@ describe('the CDK constructs', () => {
     ['an HTTP API', '"HttpApi","ApiEndpoint"'],
     ['a REST API', 'https://${RestApi}.execute-api.${AWS::Region}.${AWS::URLSuffix}/live'],
     ['a function URL', '"FunctionUrl","FunctionUrl"'],
-  ] as const)('expose the URL of %s', ([name, url]) => {
+  ] as const)('have the property url, which is the address of %s', ([name, url]) => {
     const { stack, api } = appOf(name);
     expect(JSON.stringify(stack.resolve(api.url))).toContain('Outputs.ApiUrl');
     const { Outputs } = synthesize(stack).nested['keyfold/Api/Stack'] ?? {};

@@ -1,6 +1,6 @@
 /**
  * Replaces KMS keys while Asherah reads the table, as docs/how-to/replace-a-kms-key.md describes. The tests show what
- * cold processes can read before and after maintenance, and in which order the steps cause no failed read.
+ * cold processes can read before and after maintenance, and in which order of the steps no read fails.
  */
 import { CreateAliasCommand, CreateKeyCommand, KMSClient, UpdateAliasCommand } from '@aws-sdk/client-kms';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';

@@ -142,7 +142,7 @@ it('RequestDeadlines leaves no listener on the signal after all work has ended',
   expect(getEventListeners(signal, 'abort')).toEqual([]);
 });
 
-it('RequestDeadlines also limits work that begins after all earlier work with the same limits has ended', async () => {
+it('a deadline also ends work that begins after all earlier work under the deadline has ended', async () => {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
   const controller = new AbortController();
   const limits = { deadlineAtMs: 1000, signal: controller.signal };

@@ -334,7 +334,7 @@ describe('a partition over HTTP', () => {
     expect((await openDoor()(event)).status).toBe(200);
   });
 
-  it('is accepted after a base path on a domain that only resembles that of API Gateway', async () => {
+  it('is accepted below a base path of a custom domain whose name resembles a domain of API Gateway', async () => {
     for (const domain of ['abc123.example.com', 'other.execute-api.example.com']) {
       expect(await attemptAt('/keys/v1/partitions/a@b.c/encrypt', domain)).toBe(SERVED);
     }

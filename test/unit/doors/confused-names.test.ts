@@ -129,7 +129,7 @@ describe('the HTTP API', () => {
   });
 
   it.for(NAMES)(
-    'encrypts and decrypts the fields of a document without a change to a member name %s',
+    'encrypts and decrypts the fields of a document, and does not change a member name %s',
     async ([, , written]) => {
       const door = openDoor();
       const document = `{"x":0,"y":{"x":0,"${written}":1}}`;

@@ -726,7 +726,7 @@ describe('a key that is absent', () => {
     expect(world.log.take()).toEqual(['Get IK', 'Get IK']);
   });
 
-  it('is looked for again within a second if records of 10,000 other partitions have since named absent keys', async () => {
+  it('is looked for again within a second if 10,000 other absent keys have been looked for meanwhile', async () => {
     const service = world.process();
     const { key, data } = await service.session('p').encrypt(PAYLOAD);
     const decrypt = (n: number): Promise<string> => {

@@ -183,7 +183,7 @@ describe('SystemKeyMaintenance', () => {
     watch(kms, ['wrap', 'renew']);
     const deadlineAtMs = clock.now() + 20_000;
     await maintenance().run({ deadlineAtMs });
-    // Making the next key may take half of the time.
+    // A run uses at most half of its time to make the next key.
     const half = clock.now() + 10_000;
     expect(new Map(deadlines)).toEqual(
       new Map([

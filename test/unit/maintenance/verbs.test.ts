@@ -55,7 +55,7 @@ describe('a payload that a verb of keyfold reencrypt has processed', () => {
     expect(payloads).toEqual(Array.from({ length: times }, () => Buffer.alloc(6)));
   });
 
-  it.for(['seal', 'reseal'] as const)('is zeroed if it cannot be encrypted (%s)', async (verb) => {
+  it.for(['seal', 'reseal'] as const)('is zeroed if the encryption fails (%s)', async (verb) => {
     const text = verb === 'seal' ? 'CANARY' : await recordOf('CANARY');
     const fault = new Error('encrypt fails');
     const payloads = await payloadsOf(async () => expect(await errorOf(apply(verb, text, 'p'))).toBe(fault), fault);

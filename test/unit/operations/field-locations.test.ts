@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import { locateFields } from '../../../src/operations/field-locations.ts';
 import { locateValues } from '../../../src/operations/json-text.ts';
 
-/** The path of the only value that an object has, if it is bound exactly. */
+/** The path to which the only value of an object is bound, if `bindPath` is `exact`. */
 function pathBelow(name: string): string | undefined {
   const root = locateValues(JSON.stringify({ [name]: 1 }));
   const value = [...(root.members?.values() ?? [])];

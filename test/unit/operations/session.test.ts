@@ -179,7 +179,7 @@ describe('the batch methods of a session', () => {
   });
 
   const methods = ['encrypt', 'decrypt', 'rewrap', 'batch'];
-  it.for(methods)('refuse, in place of a session, an object without the method %s', async (name) => {
+  it.for(methods)('throw a TypeError for a session that lacks the method %s', async (name) => {
     const others = methods.filter((method) => method !== name);
     const lacking = Object.fromEntries(others.map((method) => [method, () => {}]));
     expect(await errorOf(encryptBatch(lacking as never, []))).toEqual(

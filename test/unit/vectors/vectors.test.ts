@@ -84,7 +84,7 @@ describe('the vectors runner', () => {
     expect((await run(broken)).output).toMatch(/broke: .*\n(?:.*\n)?0 passed, 1 failed, 0 skipped\n$/);
   });
 
-  it('passes a case that expects an error if the error comes from a malformed key row of that case', async () => {
+  it('a case that expects an error passes if a malformed key row of that case causes the error', async () => {
     const broken = await withOneCase((vector, group) => {
       group.metastore_rows = group.metastore_rows.map((row) => ({ ...row, KeyRecord: { S: 'x' } }));
       vector['expect'] = 'error';
