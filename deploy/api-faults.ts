@@ -31,7 +31,7 @@ export function apiFaults(deployment: Deployment): string[] {
   ];
 }
 
-/** Checks the options for tokens, and the options for the partitions that a token or an authorizer grants. */
+/** Checks the options about tokens, and those about the partitions that a token or an authorizer grants. */
 function tokenFaults({ api, http }: Deployment, isRest: boolean): string[] {
   const { auth, issuer, audience, partitionsClaim, partitionLists, partitionWildcards, scopeClaim } = http;
   const required = { issuer, ...(!isRest && { audience }), partitionsClaim };

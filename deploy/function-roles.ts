@@ -24,8 +24,8 @@ export function rolesLikely(deployment: Deployment): FunctionRoles {
 }
 
 /**
- * The functions' roles, which the policy of a strict key names. Empty if IAM decides who uses the keys. The roles of a
- * region without the roles stack are absent, because a first deployment makes the keys before the roles.
+ * The roles of the functions. The policy of a strict key names them. Empty if IAM decides who uses the keys. The roles
+ * of a region without the roles stack are absent, because a first deployment makes the keys before the roles.
  */
 export async function functionRolesOf(deployment: Deployment, { tell }: Intent): Promise<FunctionRoles> {
   if (deployment.strictKeys === undefined) return { encrypt: [], decrypt: [] };

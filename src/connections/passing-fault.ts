@@ -20,7 +20,7 @@ export function mayPass(thrown: unknown): boolean {
   return isThrottlingError(error) || isTransient(error) || (status >= 500 && status <= 599) || hasPassingCode(thrown);
 }
 
-/** The SDK throws a TypeError for an error that is not transient if one of its causes is null. */
+/** Asks the SDK. The SDK throws a TypeError if one of the error's causes is null; such an error is not transient. */
 function isTransient(error: SdkError): boolean {
   try {
     return isTransientError(error);

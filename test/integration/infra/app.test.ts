@@ -433,7 +433,7 @@ describe('the alarms of the app', () => {
     expect(shorter).toMatchObject({ Threshold: 30 * 86_400 });
   });
 
-  it('each name a runbook that exists', () => {
+  it('name an existing runbook in each description', () => {
     const alarms = [...ofType(example, 'AWS::CloudWatch::Alarm'), ...ofType(flipped, 'AWS::CloudWatch::Alarm')];
     const texts = alarms.map(([, { Properties }]) => Properties['AlarmDescription'] as string);
     texts.push(

@@ -43,7 +43,7 @@ it.for([
   ['an empty list of failures', { batchItemFailures: [] }],
   ['null as its list of failures', { batchItemFailures: null }],
   ['an empty object', {}],
-  ['an object with other members', { statusCode: 200 }],
+  ['an object without a list of failures', { statusCode: 200 }],
   ['null', null],
   ['nothing', undefined],
 ] as const)('the event source deletes the messages if the function returns %s', async ([, answer]) => {

@@ -137,7 +137,7 @@ function membersOf<T>(names: Readonly<Record<keyof T, true>>): string[] {
 }
 
 describe('docs/reference/cli.md', () => {
-  it('has an example of a maintenance run that works', async () => {
+  it('has a working example of a maintenance run', async () => {
     const { aliasArn } = await emulator.ensureKey('us-west-2', 'alias/keyfold');
     const { endpoint } = emulator;
     const kms = new AwsKms({ keys: { 'us-west-2': aliasArn }, preferredRegion: 'us-west-2', endpoint });

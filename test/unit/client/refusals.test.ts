@@ -244,9 +244,9 @@ describe('a problem document', () => {
   });
 
   it.for([
-    ['the content type application/json', 'application/json'],
-    ['a second content type', `text/plain, ${PROBLEM}`],
-  ] as const)('is not recognised by %s', async ([, type]) => {
+    ['application/json', 'application/json'],
+    ['a list of two types', `text/plain, ${PROBLEM}`],
+  ] as const)('counts as no problem document if its content type is %s', async ([, type]) => {
     const expected = { name: 'KeyfoldTransportError', code: 'Unavailable', requestId: 'g1' };
     expect(await answered(problem, type)).toMatchObject(expected);
   });

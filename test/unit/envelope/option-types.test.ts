@@ -353,7 +353,7 @@ describe('a session', () => {
     expect(await errorOf(world.process().session('p').encrypt(Buffer.from('x')))).toEqual(error);
   });
 
-  it('accepts a wrap without a rowProof from kms.wrap', async () => {
+  it('accepts an answer of kms.wrap that has no rowProof', async () => {
     const world = new FakeDependencies();
     const wrap = world.kms.wrap.bind(world.kms);
     Object.assign(world.kms, {

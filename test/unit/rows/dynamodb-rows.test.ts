@@ -64,7 +64,7 @@ it.for(['ValidationException', 'ItemCollectionSizeLimitExceededException'])(
   },
 );
 
-it('DynamoDbRows counts a write whose condition failed towards the write units', async () => {
+it('DynamoDbRows adds a write whose condition failed to the write units that it has used', async () => {
   stub = await startStub(refusal('ConditionalCheckFailedException'));
   const rows = openRows(stub.url, 20);
   const beganMs = performance.now();
