@@ -6,8 +6,8 @@ import { defineConfig } from 'vitest/config';
 const SLOW = { testTimeout: 300_000, hookTimeout: 120_000, fileParallelism: false };
 
 /**
- * Code that replaces or watches what code of every file uses: a module, a built-in object, compiled code, or what
- * `JSON.parse` remembers.
+ * Matches a test file that changes or watches something that all files of one process share: a module, a built-in
+ * object, compiled code, or the names that `JSON.parse` has read.
  */
 const REPLACES =
   /\bvi\.(?:mock|doMock|hoisted)\(|\bspyOn\((?:(?:ArrayBuffer|Buffer|Socket|Worker)\.prototype|dns|globalThis|process)\b|\bholdConnections\(|\bpoison\(|\bWorkMeter\.start\(/;

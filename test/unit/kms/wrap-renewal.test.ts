@@ -192,7 +192,7 @@ describe('AwsKms.renew', () => {
     expect(await keyOf(only(EAST).unwrap(renewed ?? Buffer.alloc(0), noDeadline()))).toEqual(SYSTEM_KEY);
   });
 
-  it('writes a new wrap only after the region has unwrapped that wrap', async () => {
+  it('writes a new wrap only after the region has opened that new wrap', async () => {
     const wrapped = await wrappedBy(only(WEST), SYSTEM_KEY, noDeadline());
     emulator.setFault(EAST, { kind: 'error', name: 'AccessDeniedException', actions: ['Decrypt'] });
     const attempts: string[] = [];

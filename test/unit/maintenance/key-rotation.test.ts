@@ -25,7 +25,7 @@ function rotate(id: KeyId, keyRowProofs: KeyRowProofs = 'verify'): Promise<KeyMe
 const seconds = (): number => Math.floor(world.clock.nowMs / 1000);
 const rowOf = ({ id, created }: KeyMeta): EnvelopeKeyRecord | undefined => world.metastore.rows.get(`${id} ${created}`);
 
-it('a rotation makes the next Intermediate Key under the System Key, and the next System Key', async () => {
+it('a rotation makes a new Intermediate Key under the present System Key, or a new System Key', async () => {
   const key = (await rotate(first.id)) as KeyMeta;
   expect(key.id).toBe(first.id);
   expect(key.created).toBeGreaterThan(first.created);

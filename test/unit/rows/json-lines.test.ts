@@ -277,7 +277,7 @@ describe('JsonLinesRows', () => {
     expect((await readdir(folder)).toSorted()).toEqual(['in', partial]);
   });
 
-  it('throws an error if the partial output of the earlier run is gone, and says that the output may be complete', async () => {
+  it('refuses to continue if the partial output of the earlier run is gone, because that run may have ended', async () => {
     await writeFile(join(folder, 'in'), '{"r":"old"}\n'.repeat(5000));
     const saved = await work(undefined, { pages: 1, isSaved: true });
     await work(saved);
