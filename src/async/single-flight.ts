@@ -2,8 +2,8 @@ import { timeAhead, type Clock } from './clock.ts';
 import { deadlineExceeded, orAborted, type Deadline } from './deadline.ts';
 
 /**
- * One load in progress, and the deadline that the load itself must keep. It may continue until the latest deadline of
- * its waiters, but for at most `timeoutMs`.
+ * One load in progress. As a `Deadline`, it limits that load: the load may continue until the latest deadline of its
+ * waiters, but for at most `timeoutMs`.
  */
 class Flight<T> implements Deadline {
   /** The waiters' promises, keyed by the waiter's deadline. */

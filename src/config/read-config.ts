@@ -153,13 +153,21 @@ function kmsFaults(
   return [...keyFaults(kms.keys, kms.preferredRegion), ...failoverFaults(kms.failover, regions)];
 }
 
+/** The region of the DynamoDB client. Undefined if neither a setting nor the environment names one. */
+function clientRegionOf(
+  { DYNAMODB_REGION: region }: Pick<Settings, 'DYNAMODB_REGION'>,
+  environment: Environment,
+): string | undefined {
+  return region ?? environment['AWS_REGION'];
+}
+
 /**
  * Checks that the region suffix of the keys is the table's own region. A write to another region's replica could
  * overwrite changes that were made in the suffix's region.
  */
 function replicaFaults(settings: Settings, environment: Environment): string[] {
   const { REGION_SUFFIX: suffix } = settings;
-  const region = settings.DYNAMODB_REGION ?? environment['AWS_REGION'];
+  const region = clientRegionOf(settings, environment);
   if (suffix === undefined || region === undefined || region === suffix) return [];
   return [`${PREFIX}REGION_SUFFIX is another region than the table's: keys of a region are written in its own replica`];
 }
@@ -167,12 +175,10 @@ function replicaFaults(settings: Settings, environment: Environment): string[] {
 /**
  * Checks that the ARN of a table belongs to the configured region and its AWS partition. DynamoDB refuses other ARNs.
  */
-export function tableFaults(
-  { TABLE: table, DYNAMODB_REGION }: Pick<Settings, 'TABLE' | 'DYNAMODB_REGION'>,
-  environment: Environment,
-): string[] {
+export function tableFaults(settings: Pick<Settings, 'TABLE' | 'DYNAMODB_REGION'>, environment: Environment): string[] {
+  const { TABLE: table } = settings;
   const tableRegion = table && regionOfTable(table);
-  const region = DYNAMODB_REGION ?? environment['AWS_REGION'];
+  const region = clientRegionOf(settings, environment);
   if (table === undefined || tableRegion === undefined) return [];
   if (region !== undefined && region !== tableRegion)
     return [`${PREFIX}TABLE is in another region than the DynamoDB client`];
@@ -181,19 +187,20 @@ export function tableFaults(
 
 /** Checks that the endpoint is in the table's region. */
 export function endpointRegionFaults(
-  { DYNAMODB_ENDPOINT: endpoint, DYNAMODB_REGION }: Pick<Settings, 'DYNAMODB_ENDPOINT' | 'DYNAMODB_REGION'>,
+  settings: Pick<Settings, 'DYNAMODB_ENDPOINT' | 'DYNAMODB_REGION'>,
   environment: Environment,
 ): string[] {
-  const region = DYNAMODB_REGION ?? environment['AWS_REGION'];
+  const { DYNAMODB_ENDPOINT: endpoint } = settings;
+  const region = clientRegionOf(settings, environment);
   if (endpoint === undefined || region === undefined || !isOfOtherRegion(endpoint, region)) return [];
   return [`${PREFIX}DYNAMODB_ENDPOINT is in another region than the DynamoDB client`];
 }
 
 /** Checks that the KMS keys and the table are in one AWS partition. An emulator of DynamoDB may be in any region. */
 function awsPartitionsFaults(settings: Settings, environment: Environment): string[] {
-  const { DYNAMODB_ENDPOINT: endpoint, DYNAMODB_REGION } = settings;
+  const { DYNAMODB_ENDPOINT: endpoint } = settings;
   const isEmulator = endpoint !== undefined && awsRegionOf(endpoint) === undefined;
-  const region = DYNAMODB_REGION ?? environment['AWS_REGION'];
+  const region = clientRegionOf(settings, environment);
   const [key] = Object.values(settings.KMS_KEYS ?? {});
   const arn = parseKmsArn(key ?? '');
   if (isEmulator || region === undefined || key === undefined || arn === undefined) return [];

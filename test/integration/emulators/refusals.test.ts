@@ -1,6 +1,6 @@
 /** Compares the complete error responses of the emulators with those in reviewed/. */
 import { request } from 'node:http';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest';
 import { startKmsEmulator, type KmsEmulator } from '../../../emulators/kms/kms-emulator.ts';
 import { startSqsEmulator, type SqsEmulator } from '../../../emulators/sqs/sqs-emulator.ts';
 import { startDynamoDb } from '../../../local/dynamodb.ts';
@@ -241,6 +241,7 @@ const answerTo = async (url: string, method: string, headers: Record<string, str
 
 it("the emulators refuse requests from another site's web page, and change nothing", async () => {
   const { endpoint: dynamoDb, close: closeDynamoDb } = await startDynamoDb('EncryptionKey', 0);
+  onTestFinished(closeDynamoDb);
   const signed = {
     authorization:
       'AWS4-HMAC-SHA256 Credential=a/20260101/us-west-2/dynamodb/aws4_request, SignedHeaders=host, Signature=a',
@@ -276,5 +277,4 @@ it("the emulators refuse requests from another site's web page, and change nothi
   const tables = { ...dated, 'x-amz-target': 'DynamoDB_20120810.ListTables' };
   const listed = await fetch(dynamoDb, { method: 'POST', headers: tables, body: '{}' });
   expect(await listed.json()).toEqual({ TableNames: ['EncryptionKey'] });
-  await closeDynamoDb();
 });
