@@ -94,6 +94,16 @@ type AuditEntry = KeyAuditLine | EraseAuditLine | ReencryptAuditLine | TransferA
 export type Audit = (entry: AuditEntry) => Promise<void>;
 
 /**
+ * Writes the audit line of a step that failed. The caller then throws the step's error.
+ * @throws AggregateError with both errors if the line cannot be written, so that the operator sees the step's error too.
+ */
+export async function auditFailure(error: unknown, record: () => Promise<void>): Promise<void> {
+  await record().catch((auditError: unknown) => {
+    throw new AggregateError([error, auditError]);
+  });
+}
+
+/**
  * Opens the audit log.
  * @param file the file to append to. If undefined, entries go to standard error.
  * @throws KeyfoldError `InvalidRequest` if the file cannot be written. The command fails before it changes a key.

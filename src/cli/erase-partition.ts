@@ -3,7 +3,7 @@ import { errorNameOf, invalidConfiguration, KeyfoldError } from '../errors.ts';
 import type { Erasure } from '../envelope/ports.ts';
 import type { ErasureTables, KeyCopy } from '../maintenance/erasure-table.ts';
 import { PartitionErasure, type ErasureState, type StepOptions } from '../maintenance/partition-erasure.ts';
-import { openAudit, type EraseOutcome } from './audit.ts';
+import { auditFailure, openAudit, type EraseOutcome } from './audit.ts';
 import { EXIT, type CliDependencies } from './dependencies.ts';
 import { erasurePlan, erasureStatus, type EraseStep } from './erasure-view.ts';
 import { interruptible } from './interrupt.ts';
@@ -116,18 +116,24 @@ async function attempt(run: Run): Promise<EraseResult> {
     // Write to the audit log first, so that even after a crash every erased partition has an audit line.
     const progress = progressOf('rows', dependencies, state.rows.length);
     await record('attempting', state.erasure, state.rows.length);
+    let result: StepResult;
     try {
-      const result = await doStep(run, state, unmarked, { signal, advanced: () => progress.advance() });
-      await record(result.outcome, result.erasure, result.rows);
-      return result;
+      result = await doStep(run, state, unmarked, { signal, advanced: () => progress.advance() });
     } catch (error) {
       terminal.err('The step has not ended. Run it again to continue it, or see --status.');
-      await record('failed', state.erasure, state.rows.length);
+      await auditFailure(error, () => record('failed', state.erasure, state.rows.length));
       throw error;
     } finally {
       progress.end();
     }
+    await record(result.outcome, result.erasure, result.rows);
+    return result;
   });
+}
+
+interface StepResult extends EraseResult {
+  /** The number of the partition's key rows after the step. */
+  readonly rows: number;
 }
 
 async function doStep(
@@ -135,7 +141,7 @@ async function doStep(
   state: ErasureState,
   unmarked: boolean,
   options: StepOptions,
-): Promise<EraseResult & { readonly rows: number }> {
+): Promise<StepResult> {
   const { erasure: known, rows } = state;
   if (request.step === 'begin') {
     const begun = await erasure.begin(state, request.waitSeconds, options);

@@ -1,6 +1,7 @@
 import type { AppConfig } from '../config/app-config.ts';
 import type { MaintenanceReport } from '../maintenance/system-key-maintenance.ts';
 import { KeyNaming } from '../records/ids.ts';
+import { auditFailure } from './audit.ts';
 import { EXIT, type CliDependencies } from './dependencies.ts';
 import { interruptible } from './interrupt.ts';
 import { mustAgreeWithTable } from './table-clock.ts';
@@ -37,7 +38,7 @@ export async function maintain(
     const ended = await mustAgreeWithTable(config, dependencies)
       .then(() => maintenance.run({ deadlineAtMs: Date.now() + TIMEOUT_MS, signal }))
       .catch(async (error: unknown) => {
-        await record(key, 'failed');
+        await auditFailure(error, () => record(key, 'failed'));
         throw error;
       });
     const hasFault = isFaultyReport(ended);

@@ -255,9 +255,12 @@ function parseCreated(text: string): number | 'latest' {
   throw new InvalidArgumentError('It must be epoch seconds or latest.');
 }
 
-function report(error: unknown, { terminal }: CliDependencies): number {
+function report(error: unknown, dependencies: CliDependencies): number {
+  const { terminal } = dependencies;
   // Commander has already printed this error.
   if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+  // A step failed, and then its audit line.
+  if (error instanceof AggregateError) return Math.max(...error.errors.map((each) => report(each, dependencies)));
   const message = error instanceof Error ? error.message : String(error);
   const isMultiline = error instanceof KeyfoldError && error.code === 'InvalidConfiguration';
   // Print only configuration errors on several lines. In other errors, a line feed may come from a row's ID. If it were

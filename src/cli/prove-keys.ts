@@ -4,7 +4,7 @@ import type { EnvelopeKeyRecord } from '../envelope/ports.ts';
 import { mayBeSameTable } from '../metastore/table-name.ts';
 import { KeyNaming } from '../records/ids.ts';
 import { checkRows, type RowCheck } from '../maintenance/row-checks.ts';
-import { openAudit, type Audit, type ProveOutcome } from './audit.ts';
+import { auditFailure, openAudit, type Audit, type ProveOutcome } from './audit.ts';
 import { openTableOf } from './one-key.ts';
 import { interruptible } from './interrupt.ts';
 import { progressOf } from './progress.ts';
@@ -113,7 +113,7 @@ async function proveRow(
   };
   await record('attempting');
   const outcome = await table.prove(row, proof).catch(async (error: unknown) => {
-    await record('failed');
+    await auditFailure(error, () => record('failed'));
     throw error;
   });
   await record(outcome);

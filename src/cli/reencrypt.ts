@@ -7,7 +7,7 @@ import { Verbs, type VerbOptions } from '../maintenance/reencryption/verbs.ts';
 import { KeyNaming } from '../records/ids.ts';
 import { postgresPlaceOf } from '../rows/open-postgres.ts';
 import type { RowsOptions } from '../rows/rows-options.ts';
-import { openAudit, type ReencryptOutcome } from './audit.ts';
+import { auditFailure, openAudit, type ReencryptOutcome } from './audit.ts';
 import { readCheckpoint, removeCheckpoint, writeCheckpoint } from './checkpoint-file.ts';
 import { EXIT, type CliDependencies } from './dependencies.ts';
 import { interruptible } from './interrupt.ts';
@@ -111,7 +111,7 @@ export async function reencrypt(
       signal,
     });
     const ended = await reencryption.run(saved).catch(async (error: unknown) => {
-      await record('failed', reencryption.counts());
+      await auditFailure(error, () => record('failed', reencryption.counts()));
       throw error;
     });
     await record(dryRun ? 'would-write' : 'done', ended.counts);

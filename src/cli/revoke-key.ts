@@ -3,7 +3,7 @@ import type { EnvelopeKeyRecord } from '../envelope/ports.ts';
 import { KeyfoldError } from '../errors.ts';
 import { keyKindOf, regionOfKeyId } from '../records/ids.ts';
 import type { KeyRow, TablePlace } from '../maintenance/key-table.ts';
-import { openAudit, type RevokeOutcome } from './audit.ts';
+import { auditFailure, openAudit, type RevokeOutcome } from './audit.ts';
 import { interruptible } from './interrupt.ts';
 import { viewOf } from './key-view.ts';
 import { openTableOf, type KeyRequest } from './one-key.ts';
@@ -55,7 +55,7 @@ export async function revokeKey(
     return audit({ time, action: 'keys revoke', id, created, reason, ...place, caller, dryRun, outcome });
   };
   const failing = async (error: unknown): Promise<never> => {
-    await record('failed');
+    await auditFailure(error, () => record('failed'));
     throw error;
   };
   const decide = async (): Promise<RevokeResult | EnvelopeKeyRecord> => {
@@ -64,16 +64,19 @@ export async function revokeKey(
     return decisionOn(row, request, config, dependencies, place);
   };
   const revoke = async (row: EnvelopeKeyRecord): Promise<RevokeResult> => {
-    // Write to the audit log first, so that even after a crash every revoked key has an audit line.
-    await record('attempting');
     if ((await table.revoke(row)) === 'absent') return absent(request, place);
     const writtenMs = now();
     const by = latestByInWords(config.policy, writtenMs);
     return { outcome: 'revoked', says: `Revoked. The last warm process stops by ${by}.`, fromMs: writtenMs };
   };
+  const attempt = async (row: EnvelopeKeyRecord): Promise<RevokeResult> => {
+    // Write to the audit log first, so that even after a crash every revoked key has an audit line.
+    await record('attempting');
+    return revoke(row).catch(failing);
+  };
   const decision = await decide().catch(failing);
   const result = await interruptible(dependencies, async () => {
-    const ended = 'outcome' in decision ? decision : await revoke(decision).catch(failing);
+    const ended = 'outcome' in decision ? decision : await attempt(decision);
     await record(ended.outcome);
     return ended;
   });

@@ -2,7 +2,8 @@ import type { AppConfig } from '../config/app-config.ts';
 import { isDatedAhead } from '../envelope/key-standing.ts';
 import { KeyfoldError } from '../errors.ts';
 import type { KeyTable } from '../maintenance/key-table.ts';
-import { KeyNaming, type KeyId } from '../records/ids.ts';
+import { KeyNaming, type KeyId, type KeyMeta } from '../records/ids.ts';
+import { auditFailure } from './audit.ts';
 import { EXIT, type CliDependencies } from './dependencies.ts';
 import { interruptible } from './interrupt.ts';
 import { progressOf } from './progress.ts';
@@ -54,18 +55,19 @@ export async function rotateKeys(
   const rotate = async (id: KeyId): Promise<RotationView> => {
     if (request.dryRun) return { id, created: null, outcome: 'would-rotate' };
     await record({ id, created: 'latest' }, 'attempting');
+    let made: KeyMeta | undefined;
     try {
-      const made = await rotation.rotate(id);
-      const outcome = made === undefined ? 'raced' : 'rotated';
-      await record({ id, created: made?.created ?? 'latest' }, outcome);
-      return { id, created: made?.created ?? null, outcome };
+      made = await rotation.rotate(id);
     } catch (error) {
       const isErased = error instanceof KeyfoldError && error.code === 'PartitionErased' && request.allPartitions;
       const outcome = isErased ? 'erased' : 'failed';
-      await record({ id, created: 'latest' }, outcome);
+      await auditFailure(error, () => record({ id, created: 'latest' }, outcome));
       if (!(error instanceof KeyfoldError) || !request.allPartitions) throw error;
       return { id, created: null, outcome, why: `${error.code}: ${error.message}` };
     }
+    const outcome = made === undefined ? 'raced' : 'rotated';
+    await record({ id, created: made?.created ?? 'latest' }, outcome);
+    return { id, created: made?.created ?? null, outcome };
   };
   try {
     await interruptible(dependencies, async (signal) => {

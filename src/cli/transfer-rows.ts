@@ -1,6 +1,6 @@
 import type { DynamoDbMetastoreOptions } from '../metastore/dynamodb-options.ts';
 import type { RowTransfer, TransferredRow } from '../maintenance/row-transfer.ts';
-import { openAudit, type TransferOutcome } from './audit.ts';
+import { auditFailure, openAudit, type TransferOutcome } from './audit.ts';
 import { EXIT, type CliDependencies } from './dependencies.ts';
 import { interruptible } from './interrupt.ts';
 import { progressOf } from './progress.ts';
@@ -59,7 +59,7 @@ export async function transferRows(
       await survey(transfer.add(signal), dependencies, { counts, total: sumOf(before) });
     } catch (error) {
       terminal.err(`Added ${counts.added} of ${before.missing} missing rows.`);
-      await record('failed', before.missing - counts.added, counts.added);
+      await auditFailure(error, () => record('failed', before.missing - counts.added, counts.added));
       throw error;
     }
     await record('transferred', counts.missing, counts.added);

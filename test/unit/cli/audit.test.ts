@@ -106,3 +106,40 @@ it.for<[command: string, lines: string[], before?: string | (() => Promise<void>
     }
   },
 );
+
+it.for<[command: string, before?: string | (() => Promise<void>)]>([
+  [ROTATE],
+  ['maintain --reason r'],
+  [`${REVOKE} --yes`, ROTATE],
+  [`${REENCRYPT} --output FOLDER/out`],
+  ['keys prove --yes --reason r', unprove],
+  ['table copy --from EncryptionKey --table COPY --yes --reason r', createCopy],
+  [`${ERASE} --confirm tenant-2`, `${ERASE} --confirm tenant-2 --cancel`],
+])('%s shows both errors if the step fails and its audit line cannot be written', async ([command, before]) => {
+  await rm(join(folder, 'out'), { force: true });
+  await (typeof before === 'string' ? run(before, 0) : before?.());
+  const { faultOf } = world.proxy;
+  const outcomes: unknown[] = [];
+  let interrupt: ((signal: string) => void) | undefined;
+  const onInterrupt = (stop: (signal: string) => void): (() => void) => {
+    interrupt = stop;
+    return () => {};
+  };
+  const audit = async (line: string): Promise<void> => {
+    outcomes.push((JSON.parse(line) as { outcome: unknown }).outcome);
+    if (outcomes.length === 2) throw new Error('The audit line cannot be written: EIO.');
+    world.proxy.faultOf = () => ({ kind: 'error', name: 'AccessDeniedException', status: 400 });
+    // A re-encryption would wait for the table.
+    interrupt?.('SIGTERM');
+  };
+  try {
+    const args = command.replaceAll('FOLDER', folder).replace('COPY', `Copy${copies}`).split(' ');
+    const { code, stderr } = await world.operator.keyfold(args, world.settings, { audit, onInterrupt });
+    expect([code, outcomes]).toEqual([1, ['attempting', 'failed']]);
+    expect(stderr).toMatch(
+      /^keyfold: (?!The audit line).+\n(?:.+\n)?keyfold: The audit line cannot be written: EIO\.\n$/m,
+    );
+  } finally {
+    world.proxy.faultOf = faultOf;
+  }
+});
