@@ -38,12 +38,27 @@ export type Fault = v.InferOutput<typeof faultSchema>;
 /** A fault as callers specify it. Members with a default may be absent. */
 export type FaultInput = v.InferInput<typeof faultSchema>;
 
-/** Parses a fault. @throws RangeError with the name of the first invalid member */
+/** What each member of a fault must be, in words for people. */
+const MEMBERS: Readonly<Record<string, string>> = {
+  kind: 'down, hang, reset, garbage, latency, throttle or error',
+  actions: 'a list of KMS actions, such as ["Decrypt"]',
+  ms: 'a whole number from 0 to 600000',
+  perSecond: 'a number of at least 0',
+  name: '1 to 100 letters, digits or underscores',
+  status: 'a whole number from 400 to 599',
+  message: 'a string',
+  rate: 'a number from 0 to 1',
+};
+
+/** Parses a fault. @throws RangeError that says what the first invalid member must be */
 export function parseFault(value: unknown): Fault {
   const parsed = v.safeParse(faultSchema, value);
   if (parsed.success) return parsed.output;
   const [issue] = parsed.issues;
-  throw new RangeError(`Invalid fault: ${v.getDotPath(issue) ?? 'body'}: ${issue.message}`);
+  const name = issue.path?.[0].key;
+  if (name === undefined) throw new RangeError('Invalid fault: it must be a JSON object.');
+  if (issue.expected === 'never') throw new RangeError(`Invalid fault: this kind has no member ${String(name)}.`);
+  throw new RangeError(`Invalid fault: ${String(name)} must be ${MEMBERS[String(name)]}.`);
 }
 
 /**

@@ -213,6 +213,14 @@ it('the KMS emulator responds to an invalid request of the control API with the 
     ['PUT', fault, '{', undefined],
     ['PUT', fault, '{"kind":"latency","ms":-1}', undefined],
     ['PUT', fault, '[]', undefined],
+    ['PUT', fault, '"down"', undefined],
+    ['PUT', fault, '{"kind":"down","ms":1}', undefined],
+    ['PUT', fault, '{"kind":"hang","actions":["Decrypt","Deny"]}', undefined],
+    ['PUT', fault, '{"kind":"throttle"}', undefined],
+    ['PUT', fault, '{"kind":"error","name":"a b"}', undefined],
+    ['PUT', fault, '{"kind":"error","name":"Oops","status":200}', undefined],
+    ['PUT', fault, '{"kind":"error","name":"Oops","message":1}', undefined],
+    ['PUT', fault, '{"kind":"error","name":"Oops","rate":2}', undefined],
     ['DELETE', '/faults', undefined, 'https://elsewhere.example'],
   ] as const) {
     const headers = origin === undefined ? {} : { origin };
@@ -220,12 +228,19 @@ it('the KMS emulator responds to an invalid request of the control API with the 
     expect(answer.headers.get('content-type')).toBe('application/json');
     answers.push([answer.status, await answer.json()]);
   }
-  const kinds = '("down" | "hang" | "reset" | "garbage" | "latency" | "throttle" | "error")';
   expect(answers).toEqual([
     [404, { error: 'The control API has no such path or method.' }],
     [400, { error: 'The body is not JSON.' }],
-    [400, { error: 'Invalid fault: ms: Invalid value: Expected >=0 but received -1' }],
-    [400, { error: `Invalid fault: kind: Invalid type: Expected ${kinds} but received undefined` }],
+    [400, { error: 'Invalid fault: ms must be a whole number from 0 to 600000.' }],
+    [400, { error: 'Invalid fault: kind must be down, hang, reset, garbage, latency, throttle or error.' }],
+    [400, { error: 'Invalid fault: it must be a JSON object.' }],
+    [400, { error: 'Invalid fault: this kind has no member ms.' }],
+    [400, { error: 'Invalid fault: actions must be a list of KMS actions, such as ["Decrypt"].' }],
+    [400, { error: 'Invalid fault: perSecond must be a number of at least 0.' }],
+    [400, { error: 'Invalid fault: name must be 1 to 100 letters, digits or underscores.' }],
+    [400, { error: 'Invalid fault: status must be a whole number from 400 to 599.' }],
+    [400, { error: 'Invalid fault: message must be a string.' }],
+    [400, { error: 'Invalid fault: rate must be a number from 0 to 1.' }],
     [403, { error: 'Only requests from this machine may use the emulator.' }],
   ]);
 });
