@@ -3,7 +3,7 @@ import { access, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { afterAll, afterEach, beforeAll, expect, it, vi } from 'vitest';
+import { afterAll, afterEach, beforeAll, expect, it, onTestFinished, vi } from 'vitest';
 import type { JournalCall } from '../../../local/call-journal.ts';
 import { OpenBaoServer, transitPolicy } from '../../../local/openbao.ts';
 import { addressOf, startLocalProcess, stopLocalProcess } from '../../support/local-process.ts';
@@ -40,6 +40,7 @@ async function receivedBy(url: string): Promise<Received> {
 it('an OpenBao server starts in a private folder, with a random root token that is not a program argument, and leaves no files behind', async () => {
   const options = { program: join(folder, 'bao') };
   const [one, other] = await Promise.all([OpenBaoServer.start(options), OpenBaoServer.start(options)]);
+  onTestFinished(async () => void (await Promise.all([one.stop(), other.stop()])));
   const { arguments: given, home } = await receivedBy(one.url);
   expect(given).toEqual(['server', '-dev', `-dev-listen-address=${new URL(one.url).host}`, '-dev-no-store-token']);
   expect([home, one.unsealKey]).toEqual([one.folder, 'key-of-the-stub']);
@@ -59,6 +60,7 @@ it('an OpenBao server that ends at once is started again, up to five times', asy
   const count = `const fs = require('node:fs'); fs.appendFileSync('${starts}', '.')`;
   const flaky = await program('flaky', `${count}; if (fs.statSync('${starts}').size > 4) import('${FAKE}')`);
   const server = await OpenBaoServer.start({ program: flaky, rootToken: 'mine' });
+  onTestFinished(() => server.stop());
   expect([(await stat(starts)).size, server.rootToken]).toEqual([5, 'mine']);
   await server.stop();
   await rm(starts);
@@ -81,6 +83,7 @@ it("starting an OpenBao server fails with the operating system's error if the pr
 it('npm start --kms vault sets up a transit key, and a token that allows the functions to use only that key', async () => {
   vi.stubEnv('PATH', `${folder}:${process.env['PATH']}`);
   const world = await startLocalProcess('--kms', 'vault');
+  onTestFinished(() => stopLocalProcess(world));
   const bao = addressOf(world, 'OpenBao');
   const [, secrets = ''] = /tokens are in (\S+)/.exec(world.greeting) ?? [];
   expect((await receivedBy(bao)).made).toEqual([
