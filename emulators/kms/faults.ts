@@ -55,10 +55,11 @@ export function parseFault(value: unknown): Fault {
   const parsed = v.safeParse(faultSchema, value);
   if (parsed.success) return parsed.output;
   const [issue] = parsed.issues;
-  const name = issue.path?.[0].key;
+  // A member of a list is named by the list.
+  const [name] = v.getDotPath(issue)?.split('.') ?? [];
   if (name === undefined) throw new RangeError('Invalid fault: it must be a JSON object.');
-  if (issue.expected === 'never') throw new RangeError(`Invalid fault: this kind has no member ${String(name)}.`);
-  throw new RangeError(`Invalid fault: ${String(name)} must be ${MEMBERS[String(name)]}.`);
+  if (issue.expected === 'never') throw new RangeError(`Invalid fault: this kind has no member ${name}.`);
+  throw new RangeError(`Invalid fault: ${name} must be ${MEMBERS[name]}.`);
 }
 
 /**

@@ -95,11 +95,11 @@ export type Audit = (entry: AuditEntry) => Promise<void>;
 
 /**
  * Writes the audit line of a step that failed. The caller then throws the step's error.
- * @throws AggregateError with both errors if the line cannot be written, so that the operator sees the step's error too.
+ * @throws AggregateError with both errors if the line cannot be written, so that the operator sees both.
  */
-export async function auditFailure(error: unknown, record: () => Promise<void>): Promise<void> {
+export async function auditFailure(stepError: unknown, record: () => Promise<void>): Promise<void> {
   await record().catch((auditError: unknown) => {
-    throw new AggregateError([error, auditError]);
+    throw new AggregateError([stepError, auditError]);
   });
 }
 
