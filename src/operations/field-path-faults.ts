@@ -117,7 +117,7 @@ function sliceIncludes({ start, end, step }: Slice, other: Selector): boolean {
   }
   // A negative bound counts from the end, so its position depends on the length of the array.
   const [from = 0, to = Infinity] = [start, end];
-  if (step < 0 || from < 0 || to < 0) return false;
+  if (step < 0 || from < 0) return false;
   if (other.kind === 'index') return other.index >= from && other.index < to && (other.index - from) % step === 0;
   if (other.kind !== 'slice' || other.step < 0) return false;
   const [otherFrom = 0, otherTo = Infinity] = [other.start, other.end];

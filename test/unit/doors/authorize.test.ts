@@ -184,6 +184,7 @@ describe('a claim, if the settings allow wildcards,', () => {
     ['partitions that begin with a prefix of every allowed character', `${CHARACTERS}*`, `${CHARACTERS}1`, SERVED],
     ['every partition if it is *', '*', 'tenant-1', SERVED],
     ['no partition that does not begin with its prefix', 'team-*', 'tenant-1', '403'],
+    ['no partition that begins with all of its prefix but the last character', 'team-*', 'team7', '403'],
     ['no partition that merely contains its prefix', 'eam-*', 'team-7', '403'],
     [
       'a partition of the maximum length if its prefix is one character shorter',
@@ -335,7 +336,7 @@ describe('a partition over HTTP', () => {
   });
 
   it('is accepted below a base path of a custom domain whose name resembles a domain of API Gateway', async () => {
-    for (const domain of ['abc123.example.com', 'other.execute-api.example.com']) {
+    for (const domain of ['abc123.example.com', 'other.execute-api.example.com', 'abc123.my.execute-api.com']) {
       expect(await attemptAt('/keys/v1/partitions/a@b.c/encrypt', domain)).toBe(SERVED);
     }
   });

@@ -262,9 +262,11 @@ describe('a catch-all route', () => {
       [PATH, SERVED],
       [`/keys${PATH}`, '404'],
     ] as const) {
-      const event = SENT['$default of an HTTP API']?.(path) as Event;
-      event.requestContext.domainName = 'keyfold.example.com';
-      expect(await outcomeOf(event)).toBe(outcome);
+      for (const stage of ['$default', 'live']) {
+        const event = SENT['$default of an HTTP API']?.(path) as Event;
+        Object.assign(event.requestContext, { domainName: 'keyfold.example.com', stage });
+        expect(await outcomeOf(event)).toBe(outcome);
+      }
     }
   });
 
@@ -300,6 +302,12 @@ it('a REST API whose events name no domain has its stage as the base path', asyn
   expect(await outcomeOf(event)).toBe(SERVED);
   event.requestContext['path'] = '/other/v1/partitions/tenant-1/encrypt';
   expect(await outcomeOf(event)).toBe('400');
+});
+
+it('an exact route of an HTTP API decides that a request is for /v1/health, whatever precedes it in the path', async () => {
+  const event = sampleEvent('api-health-iam');
+  event.rawPath = '/other/v1/health';
+  expect((await openDoor()(event)).status).toBe(200);
 });
 
 describe('a private REST API', () => {

@@ -204,6 +204,12 @@ describe('a function that checks where an event comes from', () => {
     },
   );
 
+  it.for(['partition', 'operation'])('rejects a request whose path parameter %s is not text', async (name) => {
+    const pathParameters = { partition: 'tenant-1', operation: 'encrypt' };
+    expect(await isRequestOf({ ...gateway, pathParameters })).toBe(true);
+    expect(await isRequestOf({ ...gateway, pathParameters: { ...pathParameters, [name]: 7 } })).toBe(false);
+  });
+
   it('finds no path in a request if a path parameter is not text', async () => {
     const event = { ...gateway, routeKey: 'ANY /{proxy+}' };
     const pathOf = async (proxy: unknown): Promise<string | undefined> =>

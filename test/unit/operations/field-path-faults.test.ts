@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { fieldPathFaults } from '../../../src/operations/field-path-faults.ts';
+import { fieldPathFaults, leastValues } from '../../../src/operations/field-path-faults.ts';
 import { selectValues } from '../../../src/operations/field-paths.ts';
 import { locateValues } from '../../../src/operations/json-text.ts';
 
@@ -21,6 +21,7 @@ describe('fieldPathFaults', () => {
     ['$.a[::-1]', '$.a[0].b'],
     ['$.a[-1::-1]', '$.a[2:].b'],
     ['$.a[0:5]', '$.a[2].b'],
+    ['$.a[2:5]', '$.a[2].b'],
     ['$.a[0:5]', '$.a[1:3].b'],
     ['$.a[0:5]', '$.a[1:5:2].b'],
     ['$.a[1::2]', '$.a[3].b'],
@@ -44,6 +45,7 @@ describe('fieldPathFaults', () => {
     ['$.x[0].a', '$.x[0][0]'],
     ['$.x[-1][0]', '$.x[-1].a'],
     ['$.a[0:2]', '$.a.b'],
+    ['$.a[:]', '$.a.b.c'],
     ["$.a['b','c']", '$.a[0,1:3]'],
   ] as const)('reports that $0 and $1 require the same value to be both an object and an array', (paths) => {
     expect(fieldPathFaults(paths)).toEqual(['[1] and [0] require the same value to be both an object and an array']);
@@ -62,6 +64,8 @@ describe('fieldPathFaults', () => {
     ['$.a[9007199254740991]', '$.a[9007199254740991]'],
     ['$.a[100000:]', '$.a[100000:]'],
     ['$.a[:-100001]', '$.a[:-100001]'],
+    ['$.a[-100001::-1]', '$.a[-100001::-1]'],
+    ['$.a[:100000:-1]', '$.a[:100000:-1]'],
   ] as const)('reports that %s selects nothing in any document', ([, path]) => {
     expect(fieldPathFaults([path])).toEqual(['[0] selects nothing in any document']);
   });
@@ -91,6 +95,8 @@ describe('fieldPathFaults', () => {
     [`$.a['b',1] and $.a[0]`, ["$.a['b',1]", '$.a[0]'], { a: [1, 2] }],
     [`$.a['b',1] and $.a.c`, ["$.a['b',1]", '$.a.c'], { a: { b: 1, c: 2 } }],
     [`$.a.b and $.a[0,'c']`, ['$.a.b', "$.a[0,'c']"], { a: { b: 1, c: 2 } }],
+    [`$.x.a.b and $.x['a','c'][0]`, ['$.x.a.b', "$.x['a','c'][0]"], { x: { a: { b: 1 }, c: [1] } }],
+    [`$.x[0,100000]`, ['$.x[0,100000]'], { x: [1] }],
     [`$.x.a and $.x[*]`, ['$.x.a', '$.x[*]'], { x: { a: 1 } }],
     [`$.x[0::-1] and $.x[1].b`, ['$.x[0::-1]', '$.x[1].b'], { x: [1, { b: 1 }] }],
     [`$.x[0:2] and $.x[2].b`, ['$.x[0:2]', '$.x[2].b'], { x: [1, 2, { b: 1 }] }],
@@ -109,6 +115,30 @@ describe('fieldPathFaults', () => {
     expect(fieldPathFaults(paths)).toEqual([]);
     expect(selectValues(locateValues(JSON.stringify(document)), paths, { allowMissing: false })).not.toEqual([]);
   });
+});
+
+it.for(['$[-100000]', '$[-100000::-1]', '$[99999]'])(
+  'fieldPathFaults accepts %s, because it selects an item of an array with 100,000 items',
+  (path) => {
+    expect(fieldPathFaults([path])).toEqual([]);
+  },
+);
+
+it('fieldPathFaults compares paths only if every path is valid', () => {
+  expect(fieldPathFaults(['$.a', '$.', '$.a'])).toEqual([expect.stringMatching(/^\[1\] /)]);
+});
+
+it('fieldPathFaults accepts up to 100 paths, and up to 2000 selectors in all paths together', () => {
+  const paths = Array.from({ length: 100 }, (_, i) => `$.p${i}${'.x'.repeat(19)}`);
+  expect(fieldPathFaults(paths)).toEqual([]);
+  expect(fieldPathFaults([...paths, '$.more'])).toEqual([' has 101 paths, and a request may have 100']);
+  expect(fieldPathFaults([...paths.slice(1), `$.p0${'.x'.repeat(20)}`])).toEqual([
+    ' has 2001 selectors, and all paths together may have 2000',
+  ]);
+});
+
+it('leastValues counts the paths that can select only one value', () => {
+  expect(leastValues(['$.a', '$.b[0]', "$['c','d']", '$..e', '$.f[*]', '$.g[-1]', '$.h[0:1]'])).toBe(2);
 });
 
 /** Every slice with these bounds and steps. An empty bound is left out. */
