@@ -81,13 +81,20 @@ export async function withDeadline<T>(
   }
 }
 
+/** The requests in progress that share a deadline, with the limits that they had when they began. */
+interface Running extends RequestLimits {
+  readonly deadline: RunningDeadline;
+  readonly work: Set<unknown>;
+}
+
 /**
  * The deadlines of the requests in progress, keyed by the request's limits object. Requests with the same object share
- * one deadline, so that a batch of a thousand items needs only one timer.
+ * one deadline, so that a batch of a thousand items needs only one timer. If the caller changes the object meanwhile,
+ * later requests get a deadline of their own.
  */
 export class RequestDeadlines {
   readonly #now: Clock;
-  readonly #running = new WeakMap<RequestLimits, { readonly deadline: RunningDeadline; readonly work: Set<unknown> }>();
+  readonly #running = new WeakMap<RequestLimits, Running>();
 
   constructor(now: Clock) {
     this.#now = now;
@@ -99,7 +106,10 @@ export class RequestDeadlines {
    * @throws the reason of the caller's signal if that signal is already aborted
    */
   within<T>(limits: RequestLimits, start: (deadline: Deadline) => Promise<T>): Promise<T> {
-    const running = this.#running.get(limits) ?? { deadline: new RunningDeadline(limits, this.#now), work: new Set() };
+    const { deadlineAtMs, signal } = limits;
+    const known = this.#running.get(limits);
+    const isSame = known !== undefined && known.deadlineAtMs === deadlineAtMs && known.signal === signal;
+    const running = isSame ? known : this.#begin({ deadlineAtMs, signal });
     this.#running.set(limits, running);
     const work = start(running.deadline);
     // Items that wait for the same key share one promise. Its end must be handled only once.
@@ -108,11 +118,15 @@ export class RequestDeadlines {
     const end = (): void => {
       running.work.delete(work);
       if (running.work.size > 0) return;
-      this.#running.delete(limits);
+      if (this.#running.get(limits) === running) this.#running.delete(limits);
       running.deadline.end();
     };
     work.then(end, end);
     return work;
+  }
+
+  #begin(limits: RequestLimits): Running {
+    return { ...limits, deadline: new RunningDeadline(limits, this.#now), work: new Set() };
   }
 }
 

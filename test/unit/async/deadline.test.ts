@@ -6,6 +6,7 @@ import {
   orAborted,
   RequestDeadlines,
   withDeadline,
+  type RequestLimits,
 } from '../../../src/async/deadline.ts';
 import { SingleFlight } from '../../../src/async/single-flight.ts';
 import { errorOf } from '../../support/fakes.ts';
@@ -131,6 +132,25 @@ it('when the signal aborts, RequestDeadlines aborts running work even if other w
   const reason = new Error('no longer wanted');
   controller.abort(reason);
   expect(await errorOf(hanging)).toBe(reason);
+});
+
+it.for<[string, RequestLimits]>([
+  ['deadline', { deadlineAtMs: 0 }],
+  ['signal', { signal: AbortSignal.abort(deadlineExceeded()) }],
+])('RequestDeadlines applies the new %s of limits that a caller changes while work is running', async ([, changes]) => {
+  const deadlines = new RequestDeadlines(() => 1);
+  const limits: RequestLimits = { deadlineAtMs: 2000 };
+  const { promise: ended, resolve: end } = Promise.withResolvers<void>();
+  const first = deadlines.within(limits, async ({ signal }) => {
+    await ended;
+    return signal.aborted;
+  });
+  Object.assign(limits, changes);
+  const second = (async () => deadlines.within(limits, ({ signal }) => orAborted(first, signal)))();
+  expect(await errorOf(second)).toMatchObject({ code: 'DeadlineExceeded' });
+  end();
+  expect(await first).toBe(false);
+  expect(await deadlines.within({ deadlineAtMs: 2000 }, async ({ signal }) => signal.aborted)).toBe(false);
 });
 
 it('RequestDeadlines leaves no listener on the signal after all work has ended', async () => {
