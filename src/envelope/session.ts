@@ -6,7 +6,7 @@ import { utf8Of } from '../crypto/utf8.ts';
 import { KeyfoldError, recordUnreadable } from '../errors.ts';
 import { BOOLEAN, byteLengthOf, BYTES, check, optionsOf, STRING } from '../input/checks.ts';
 import { decodeCompactRecord, encodeCompactRecord, looksCompact } from '../records/compact-record.ts';
-import { checkedRecord, decodeDataRowRecord, type DataRowRecord } from '../records/data-row-record.ts';
+import { checkedRecord, copyOf, decodeDataRowRecord, type DataRowRecord } from '../records/data-row-record.ts';
 import type { EpochSeconds, KeyId, KeyMeta, KeyNaming, PartitionId } from '../records/ids.ts';
 import { bindingOf, type Binding, type RecordContext, type RecordPlace } from '../records/record-proof.ts';
 import { bindingToProve, checkSealing, type ContextRules } from './context-rules.ts';
@@ -159,7 +159,7 @@ export class Session {
   }
 
   /**
-   * Decrypts a record of this partition.
+   * Decrypts a record of this partition, as it is when the method is called.
    * @returns the payload, which the caller owns
    * @throws TypeError, before any key is touched, if a member of the record or of the limits has the wrong type
    * @throws KeyfoldError `ContextRequired`, before any key is touched, if the session has no context, and either the
@@ -172,7 +172,12 @@ export class Session {
     checkLimits(limits);
     const binding = bindingToProve(this.#dependencies.contextRules, given, this.#binding);
     const meta = this.#parentOf(given);
-    return this.#decrypt(this.#dependencies.keys.cached(meta) ?? (await this.#load(meta, limits)), given, binding);
+    const cached = this.#dependencies.keys.cached(meta);
+    if (cached !== undefined) return this.#decrypt(cached, given, binding);
+    const copy = copyOf(given);
+    const plaintext = this.#decrypt(await this.#load(meta, limits), copy, binding);
+    freeNow(copy.data);
+    return plaintext;
   }
 
   /**
@@ -180,7 +185,7 @@ export class Session {
    * @throws the errors of {@link decrypt}, except `ContextRequired` and `RecordUnreadable`
    */
   async opensUnbound(record: DataRowRecord, limits: RequestLimits = {}): Promise<boolean> {
-    const given = checkedRecord(record);
+    const given = copyOf(checkedRecord(record));
     checkLimits(limits);
     try {
       const meta = this.#parentOf(given);
@@ -245,18 +250,18 @@ export class Session {
   }
 
   /**
-   * Moves a record to the latest Intermediate Key of the partition. The payload is neither opened nor changed. The
-   * method throws the errors of {@link decrypt} except `ContextRequired`, and does not notice if someone has changed
-   * the payload. A record keeps its proof. A record without a proof does not get one: to bind it, decrypt it and
-   * encrypt it with a context.
-   * @returns the record. If the record was already under the latest key, `rewrapped` is false and the record is
-   * unchanged.
+   * Moves a record, as it is when the method is called, to the latest Intermediate Key of the partition. The payload is
+   * neither opened nor changed. The method throws the errors of {@link decrypt} except `ContextRequired`, and does not
+   * notice if someone has changed the payload. A record keeps its proof. A record without a proof does not get one: to
+   * bind it, decrypt it and encrypt it with a context.
+   * @returns the new record, which shares no memory with the given one. If the record was already under the latest key,
+   * `rewrapped` is false and the given record is returned.
    */
   async rewrap(
     record: DataRowRecord,
     limits: RequestLimits = {},
   ): Promise<{ record: DataRowRecord; rewrapped: boolean }> {
-    const given = checkedRecord(record);
+    const given = copyOf(checkedRecord(record));
     checkLimits(limits);
     const meta = this.#parentOf(given);
     const from = this.#dependencies.keys.cached(meta) ?? (await this.#load(meta, limits));

@@ -36,6 +36,7 @@ import { decodeKekEnvelope, encodeKekEnvelope, type RegionalKek } from './kek-en
 import { keyFaults, parseKmsArn } from './key-arn.ts';
 import type { KmsRegion, Wrap } from './kms-region.ts';
 import type { RegionState } from './region-health.ts';
+import { onCopyOf } from './own-copy.ts';
 import { kekOf, openIn } from './regional-wraps.ts';
 import { RegionalKms, type KmsTimeouts, type RegionalKmsOptions } from './regional-kms.ts';
 
@@ -156,6 +157,10 @@ export class AwsKms implements KeyManagementService, WrapRenewer {
   async wrap(key: Uint8Array, deadline: Deadline): Promise<Wrapped> {
     check(key, 'key', BYTES);
     checkDeadline(deadline);
+    return onCopyOf(key, (copy) => this.#wrap(copy, deadline));
+  }
+
+  async #wrap(key: Uint8Array, deadline: Deadline): Promise<Wrapped> {
     const generated = await this.#failover.firstAnswer(this.#regions, {
       action: 'GenerateDataKey',
       deadline,
@@ -207,9 +212,10 @@ export class AwsKms implements KeyManagementService, WrapRenewer {
   async renew(wrapped: Uint8Array, deadline: Deadline): Promise<WrapReport> {
     check(wrapped, 'wrapped', BYTES);
     checkDeadline(deadline);
+    const given = new Uint8Array(wrapped);
     // To keep cold starts short, the code that only maintenance runs is loaded at its first use.
     const { renewWraps } = await import('./wrap-renewal.ts');
-    return renewWraps(wrapped, this.#regions, this.#failover, deadline);
+    return renewWraps(given, this.#regions, this.#failover, deadline);
   }
 
   /**

@@ -39,7 +39,7 @@ export const rewrap: ItemOperation<GivenRecord> = {
   run: async ({ record, form }, { session, limits }) => {
     const result = await session.rewrap(record, limits);
     const answer = `{"record":${writeRecord(result.record, form)},"rewrapped":${result.rewrapped}}`;
-    freeNow(record.data);
+    for (const { data } of [record, result.record]) freeNow(data);
     return answer;
   },
 };

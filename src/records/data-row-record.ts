@@ -78,6 +78,13 @@ export function checkedRecord(record: DataRowRecord): DataRowRecord {
   return proof === undefined ? { key: checkedKey, data } : { key: checkedKey, proof: checkedProof(proof), data };
 }
 
+/** Copies a checked record, because its caller may overwrite the bytes while a key loads. */
+export function copyOf({ key, proof, data }: DataRowRecord): DataRowRecord {
+  const [encryptedKey, payload] = [Buffer.from(viewOf(key.encryptedKey)), Buffer.from(viewOf(data))];
+  const copy = { key: { ...key, encryptedKey }, data: payload };
+  return proof === undefined ? copy : { ...copy, proof: Buffer.from(viewOf(proof)) };
+}
+
 function memberOf<T extends object, K extends keyof T & string>(object: T, member: K, name: string): T[K] {
   if (typeof object !== 'object' || object === null) check(object, name, OBJECT);
   return read(object, member, name) as T[K];

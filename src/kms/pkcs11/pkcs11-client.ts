@@ -33,16 +33,11 @@ export class Pkcs11Client implements Region {
     this.#logIns = new SingleFlight(requestTimeoutMs, now);
   }
 
+  /** Wraps a key. It must be in memory of its own, because the thread gets a copy of the memory behind an array. */
   async wrap(key: Uint8Array, deadline: Deadline): Promise<Pkcs11Wrap> {
-    // Copy the key's bytes to their own memory, because the thread gets a copy of the whole memory behind an array.
-    const copy = Uint8Array.from(viewOf(key));
-    try {
-      const answer = await this.#call('Encrypt', { op: 'wrap', key: copy }, deadline);
-      if (answer.op !== 'wrapped') throw this.#fault('Encrypt', UNEXPECTED);
-      return { ...answer.wrap, bytes: Buffer.from(answer.wrap.bytes) };
-    } finally {
-      copy.fill(0);
-    }
+    const answer = await this.#call('Encrypt', { op: 'wrap', key }, deadline);
+    if (answer.op !== 'wrapped') throw this.#fault('Encrypt', UNEXPECTED);
+    return { ...answer.wrap, bytes: Buffer.from(answer.wrap.bytes) };
   }
 
   /** Unwraps a key. The caller owns the bytes and must zero them. */

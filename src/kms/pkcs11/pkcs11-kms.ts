@@ -12,6 +12,7 @@ import {
   NO_EVENTS,
   type FailoverDependencies,
 } from '../failover.ts';
+import { onCopyOf } from '../own-copy.ts';
 import { everyRegionFailed } from '../region-fault.ts';
 import type { RegionState } from '../region-health.ts';
 import { Pkcs11Client } from './pkcs11-client.ts';
@@ -78,11 +79,13 @@ export class Pkcs11Kms implements KeyManagementService, WrapRenewer {
   async wrap(key: Uint8Array, deadline: Deadline): Promise<Uint8Array> {
     check(key, 'key', BYTES);
     checkDeadline(deadline);
-    const wrapped = await this.#failover.firstAnswer([this.#token], {
-      action: 'Encrypt',
-      deadline,
-      send: (token) => token.wrap(key, deadline),
-    });
+    const wrapped = await onCopyOf(key, (copy) =>
+      this.#failover.firstAnswer([this.#token], {
+        action: 'Encrypt',
+        deadline,
+        send: (token) => token.wrap(copy, deadline),
+      }),
+    );
     if ('faults' in wrapped) throw everyRegionFailed(wrapped.faults);
     return encodeWrap(wrapped.answer);
   }

@@ -13,6 +13,7 @@ import {
   type FailoverDependencies,
   type KmsEvents,
 } from '../failover.ts';
+import { onCopyOf } from '../own-copy.ts';
 import { everyRegionFailed } from '../region-fault.ts';
 import type { RegionState } from '../region-health.ts';
 import { VaultAddress } from './vault-address.ts';
@@ -73,11 +74,13 @@ export class VaultKms implements KeyManagementService, WrapRenewer {
   async wrap(key: Uint8Array, deadline: Deadline): Promise<Uint8Array> {
     check(key, 'key', BYTES);
     checkDeadline(deadline);
-    const wrapped = await this.#failover.firstAnswer(this.#addresses, {
-      action: 'Encrypt',
-      deadline,
-      send: (address) => address.encrypt(key, deadline),
-    });
+    const wrapped = await onCopyOf(key, (copy) =>
+      this.#failover.firstAnswer(this.#addresses, {
+        action: 'Encrypt',
+        deadline,
+        send: (address) => address.encrypt(copy, deadline),
+      }),
+    );
     if ('faults' in wrapped) throw everyRegionFailed(wrapped.faults);
     this.#noteFailover(wrapped.region);
     return Buffer.from(wrapped.answer);

@@ -115,11 +115,13 @@ export class SqlMetastore implements Metastore, SystemKeyStore {
     check(encryptedKey, 'encryptedKey', BYTES);
     checkDeadline(deadline);
     if (!isPossibleKeyId(id) || !isPossibleDate(created)) return 'changed';
+    // Copy both keys, because the caller may overwrite them while the database answers.
+    const [from, renewed] = [new Uint8Array(expected), new Uint8Array(encryptedKey)];
     const [row] = await this.#table.select({ id, created, limit: 1 }, deadline);
     if (row === undefined) return 'changed';
     const present = decodeKeyRow(id, row);
-    if (Buffer.compare(present.encryptedKey, expected) !== 0) return 'changed';
-    const to = withKey(row.text as string, encryptedKey);
+    if (Buffer.compare(present.encryptedKey, from) !== 0) return 'changed';
+    const to = withKey(row.text as string, renewed);
     if (to.length > MAX_KEY_RECORD_CHARACTERS) throw rowDoesNotFit();
     return (await this.#table.replace(id, row, to, deadline)) ? 'replaced' : 'changed';
   }

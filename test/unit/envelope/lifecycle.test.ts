@@ -478,7 +478,7 @@ describe('rewrap', () => {
     world.clock.advance(91 * DAY_MS);
     const { record, rewrapped } = await session.rewrap(old);
     expect(rewrapped).toBe(true);
-    expect(record.data).toBe(old.data);
+    expect(record.data).toEqual(old.data);
     expect(record.key.created).toBe(old.key.created);
     expect(record.key.parent).toEqual((await session.encrypt(PAYLOAD)).key.parent);
     expect(await world.process().session('p').decrypt(record)).toEqual(PAYLOAD);

@@ -5,9 +5,12 @@ import { open, seal } from '../../../src/crypto/aead.ts';
 import {
   decodeCompactRecord,
   decodeDataRowRecord,
+  decryptBatch,
   encodeCompactRecord,
   encodeDataRowRecord,
   type DataRowRecord,
+  type EnvelopeKeyRecord,
+  type Session,
 } from '../../../src/index.ts';
 import { errorOf, FakeDependencies, memoryService } from '../../support/fakes.ts';
 import { detached, outOfBounds } from '../../support/hostile.ts';
@@ -65,6 +68,11 @@ const PAYLOADS: Readonly<Record<string, [() => Uint8Array, number[]]>> = {
     [1, 2, 3],
   ],
 };
+
+/** Overwrites every array of a record, as a caller who uses the arrays again may do. */
+function overwrite({ key, proof, data }: DataRowRecord): void {
+  for (const bytes of [key.encryptedKey, proof, data]) bytes?.fill(0);
+}
 
 describe('a payload', () => {
   it.for(Object.entries(NO_PAYLOADS))(
@@ -154,6 +162,35 @@ describe('a record', () => {
     expect(await session.decrypt(changing)).toEqual(PAYLOAD);
     reads = 0;
     expect(await session.decryptJson(encodeDataRowRecord(changing))).toEqual(PAYLOAD);
+  });
+
+  it('is opened as it was at the time of the call, even if the session has to wait for a key', async () => {
+    const world = new FakeDependencies();
+    const bound = await world.process().session('p').withContext({ table: 'users' }).encrypt(PAYLOAD);
+    const methods: readonly ((cold: Session, record: DataRowRecord) => Promise<unknown>)[] = [
+      (cold, record) => cold.withContext({ table: 'users' }).decrypt(record),
+      (cold, record) => decryptBatch(cold.withContext({ table: 'users' }), [record]).then(([first]) => first),
+      async (cold, record) => ((await cold.opensUnbound(record)) ? PAYLOAD : undefined),
+    ];
+    for (const method of methods) {
+      const record = structuredClone(bound);
+      const opened = method(world.process().session('p'), record);
+      overwrite(record);
+      expect(await opened).toEqual(PAYLOAD);
+    }
+  });
+
+  it('is rewrapped as it was at the time of the call, even if the session has to wait for a key', async () => {
+    const world = new FakeDependencies();
+    const context = { table: 'users' };
+    const bound = await world.process().session('p').withContext(context).encrypt(PAYLOAD);
+    world.metastore.change(world.metastore.latest(bound.key.parent.id) as EnvelopeKeyRecord, { revoked: true });
+    const cold = world.process().session('p');
+    const record = structuredClone(bound);
+    const rewrapped = cold.rewrap(record);
+    overwrite(record);
+    const { record: moved } = await rewrapped;
+    expect(await cold.withContext(context).decrypt(moved)).toEqual(PAYLOAD);
   });
 
   it('is encoded completely, even if its arrays report a length that is too short', async () => {

@@ -64,6 +64,14 @@ async function moveAlias(region: string): Promise<string> {
 }
 
 describe('AwsKms.renew', () => {
+  it('renews the wrap as it was at the time of the call', async () => {
+    const wrapped = await wrappedBy(only(WEST), SYSTEM_KEY, noDeadline());
+    const given = Buffer.from(wrapped);
+    const renewing = renew(given);
+    given.fill(0);
+    expect(parse((await renewing).renewed).encryptedKey).toBe(parse(wrapped).encryptedKey);
+  });
+
   it('adds wraps for regions that failed or were not configured when the System Key was created', async () => {
     const wrapped = await wrappedBy(only(WEST), SYSTEM_KEY, noDeadline());
     const { regions, renewed } = await renew(wrapped);

@@ -115,6 +115,14 @@ describe('a new System Key', () => {
     expect(told).toEqual([]);
   });
 
+  it('is wrapped as it was at the time of the call, even if the caller zeroes it while KMS generates a data key', async () => {
+    const kms = open();
+    const key = Buffer.from(SYSTEM_KEY);
+    const wrapping = wrappedBy(kms, key, noDeadline());
+    key.fill(0);
+    expect(await keyOf(kms.unwrap(await wrapping, noDeadline()))).toEqual(SYSTEM_KEY);
+  });
+
   it('causes an event with the KMS action for each attempt to wrap or unwrap the System Key', async () => {
     const actions: string[] = [];
     const kms = open({}, { events: { attempted: ({ region, action }) => void actions.push(`${action} ${region}`) } });

@@ -44,6 +44,15 @@ describe.each(['CKM_AES_GCM', 'CKM_AES_KEY_WRAP_PAD'] as const)('Pkcs11Kms with 
   runContract('Pkcs11Kms as a KMS', kmsContract(open, faults));
   runContract('Pkcs11Kms as a renewer of wraps', wrapRenewerContract(open, faults));
 
+  it('wraps a key as it was at the time of the call, even if the caller zeroes it before the second attempt', async () => {
+    token.set({ faults: { C_OpenSession: 'CKR_DEVICE_ERROR' } });
+    const kms = token.open({ mechanism }, { sleep: async () => token.set({ faults: {} }) });
+    const key = Buffer.from(KEY);
+    const wrapping = kms.wrap(key, noDeadline());
+    key.fill(0);
+    expect(await unwrap(kms, await wrapping)).toEqual(KEY);
+  });
+
   it('reports changed bytes as unreadable for every error code that the library may return', async () => {
     const kms = token.open({ mechanism });
     const [, , , base64 = ''] = (await textOf(kms)).split(':');

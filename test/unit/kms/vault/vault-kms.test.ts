@@ -9,6 +9,7 @@ import { kmsContract, wrapRenewerContract } from '../../../../src/testing/index.
 import { runContract } from '../../../support/contract/bind.ts';
 import { errorOf, noDeadline } from '../../../support/fakes.ts';
 import { ForgetfulProxy } from '../../../support/forgetful-proxy.ts';
+import { keyOf } from '../../../support/kms.ts';
 import { startStub } from '../../../support/stub-server.ts';
 import { StubCluster, StubVault } from '../../../support/stub-vault.ts';
 
@@ -57,6 +58,14 @@ describe('VaultKms', () => {
   };
   runContract('as a KMS', kmsContract(openPatient, faults));
   runContract('as a renewer of wraps', wrapRenewerContract(openPatient, faults));
+
+  it('wraps a key as it was at the time of the call, even if the caller zeroes it before the second attempt', async () => {
+    const kms = open({ addresses: ['http://127.0.0.1:9', stub.url] });
+    const key = Buffer.from(KEY);
+    const wrapping = kms.wrap(key, noDeadline());
+    key.fill(0);
+    expect(await keyOf(kms.unwrap(await wrapping, noDeadline()))).toEqual(KEY);
+  });
 
   it('sends no unencrypted request to an address that begins with https', async () => {
     stub.requests.length = 0;

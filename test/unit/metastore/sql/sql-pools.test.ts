@@ -208,6 +208,17 @@ describe.for(KINDS)('a metastore on %s', (kind) => {
     expect(pool.sent.slice(sent).map(({ text }) => text.split(' ')[0])).toEqual(['SELECT']);
   });
 
+  it('replaces a key as both keys were at the time of the call', async () => {
+    const metastore = pool.metastore(kind);
+    pool.answers = ({ text }) => (text.startsWith('SELECT') ? rowsOf(kind, [[60, TEXT]]) : written(kind, 1));
+    const [present, renewed] = [Buffer.from(RECORD.encryptedKey), Buffer.from('new')];
+    const replacing = metastore.replaceKey({ ...RECORD, encryptedKey: present }, renewed, deadline);
+    for (const bytes of [present, renewed]) bytes.fill(0);
+    expect(await replacing).toBe('replaced');
+    const text = encodeKeyRecord({ ...RECORD, encryptedKey: Buffer.from('new') });
+    expect(pool.sent.find((query) => query.text.startsWith('UPDATE'))?.values).toContain(text);
+  });
+
   it('writes a row of 65,535 characters, and refuses a longer one', async () => {
     const metastore = pool.metastore(kind);
     pool.answers = ({ text }) => (text.startsWith('SELECT') ? rowsOf(kind, [[60, TEXT]]) : written(kind, 1));
