@@ -65,6 +65,8 @@ afterEach(() => {
 it.for([
   ['postgres://u:secret@db.example/keys', 'PostgreSQL at db.example:5432', 'pg'],
   ['postgresql://u:secret@db.example:6000/keys', 'PostgreSQL at db.example:6000', 'pg'],
+  ['postgres://u:secret@db.example:1/keys', 'PostgreSQL at db.example:1', 'pg'],
+  ['postgres://u:secret@db.example:65535/keys', 'PostgreSQL at db.example:65535', 'pg'],
   ['postgres://u:secret@[::1]/keys', 'PostgreSQL at [::1]:5432', 'pg'],
   ['postgres://u:secret@db.example/keys?host=db2.example&port=6001', 'PostgreSQL at db2.example:6001', 'pg'],
   ['mysql://u:secret@db.example/keys', 'MySQL at db.example:3306', 'mysql2'],

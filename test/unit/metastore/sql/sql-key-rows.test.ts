@@ -2,11 +2,13 @@ import { expect, it } from 'vitest';
 import type { KeyRow } from '../../../../src/index.ts';
 import { encodeKeyRecord } from '../../../../src/metastore/sql/key-record.ts';
 import {
+  findRow,
   keyRowsOf,
   type SqlCursor,
   type SqlPageRow,
   type SqlPages,
 } from '../../../../src/metastore/sql/sql-key-rows.ts';
+import type { SqlKeyTable, SqlSelection } from '../../../../src/metastore/sql/sql-metastore.ts';
 import { keyRecord } from '../../../../src/testing/key-record.ts';
 
 async function found(table: SqlPages): Promise<KeyRow[]> {
@@ -44,4 +46,19 @@ it('rows of an SQL table are left out if their IDs are not IDs of keys', async (
   expect(await found({ page: async () => rows })).toMatchObject([
     { id: '_IK_p_svc_prod', unreadable: expect.any(String) as string },
   ]);
+});
+
+it('a row of an SQL table is searched for by its date, and among all rows of its ID only if that finds nothing', async () => {
+  const id = '_IK_p_svc_prod';
+  const row = { created: 60, date: '60', text: '{}' };
+  const asked: SqlSelection[] = [];
+  const select = async (selection: SqlSelection): Promise<(typeof row)[]> => {
+    asked.push(selection);
+    return selection.created === 61 ? [] : [row];
+  };
+  const table = { select } as unknown as SqlKeyTable;
+  for (const created of [60, 61, undefined]) expect(await findRow(table, id, created, () => true)).toBe(row);
+  expect(await findRow(table, id, 60, () => false)).toBeUndefined();
+  const dated = { id, created: 60, limit: 1 };
+  expect(asked).toEqual([dated, { id, created: 61, limit: 1 }, { id }, { id }, dated, { id }]);
 });

@@ -255,8 +255,12 @@ describe('a SQL metastore', () => {
 });
 
 it('a SQL metastore refuses a pool of another kind, and says which kind it needs', () => {
-  expect(() => new MySqlMetastore({ pool: createCallbackPool({}) as never })).toThrow(
-    /pool must be a pool of mysql2\/promise/,
+  for (const pool of [createCallbackPool({}), {}] as never[]) {
+    expect(() => new MySqlMetastore({ pool })).toThrow(
+      new TypeError('options.pool must be a pool of mysql2/promise, not another object.'),
+    );
+  }
+  expect(() => new PostgresMetastore({ pool: {} as never })).toThrow(
+    new TypeError('options.pool must be a Pool of pg, not another object.'),
   );
-  expect(() => new PostgresMetastore({ pool: {} as never })).toThrow(/pool must be a Pool of pg/);
 });

@@ -277,11 +277,10 @@ describe.for(KINDS)('the connections in a %s pool', (kind) => {
     expect(pool.made).toHaveLength(connections);
   }
 
-  it('are used again by the next query', async () => {
+  it('are used again by the next queries', async () => {
     const metastore = pool.metastore(kind);
-    await warm(metastore, 1);
-    for (let i = 0; i < 5; i += 1) await metastore.loadLatest(RECORD.id, noDeadline());
-    expect(pool.made).toHaveLength(1);
+    for (let i = 0; i < 5; i += 1) await warm(metastore, 2);
+    expect(pool.made.map(({ isClosed }) => isClosed)).toEqual([false, false]);
   });
 
   it.for([1, 8, 60])(
@@ -455,6 +454,17 @@ describe.for(KINDS)('the connections in a %s pool', (kind) => {
     expect(await codeOf(pool.metastore(kind).loadLatest(RECORD.id, noDeadline()))).toBe('MetastoreUnavailable');
     await new Promise(setImmediate);
     expect(pool.sent).toHaveLength(1);
+  });
+
+  it('fail with the reason of the deadline if it passes while the server refuses the query', async () => {
+    const abort = new AbortController();
+    const reason = new Error('late');
+    pool.answers = () => {
+      abort.abort(reason);
+      return Object.assign(new Error('refused'), { code: kind === 'pg' ? '42501' : 'ER_TABLEACCESS_DENIED_ERROR' });
+    };
+    const late = { ...noDeadline(), signal: abort.signal };
+    expect(await errorOf(pool.metastore(kind).loadLatest(RECORD.id, late))).toBe(reason);
   });
 
   it('cause the fault NoAnswerInTime if none of them answers', async () => {
