@@ -1,4 +1,4 @@
-import { defaultProvider } from '@aws-sdk/credential-provider-node';
+import { foundCredentials } from '../connections/found-credentials.ts';
 import type { Credentials } from '../connections/sdk-client.ts';
 
 /**
@@ -13,5 +13,5 @@ import type { Credentials } from '../connections/sdk-client.ts';
  * const keyfold = new KeyfoldClient({ http: { endpoint, credentials: defaultCredentials() } });
  */
 export function defaultCredentials(): Credentials {
-  return defaultProvider();
+  return foundCredentials();
 }

@@ -1,5 +1,6 @@
 import { InvokeCommand, LambdaClient, type InvokeCommandOutput } from '@aws-sdk/client-lambda';
 import { guardHandler, keptConnections } from '../connections/agents.ts';
+import { foundCredentials } from '../connections/found-credentials.ts';
 import { CREDENTIALS, sdkClient, withTimeLimit, type Credentials, type SdkClient } from '../connections/sdk-client.ts';
 import { check, having, optional, optionsOf, STRING, type Type, type Types } from '../input/checks.ts';
 import { ACTION_OF } from '../operations/operation-name.ts';
@@ -78,7 +79,7 @@ export class LambdaTransport implements Transport {
     this.#client =
       (client as LambdaClient | undefined) ??
       new LambdaClient({
-        ...(credentials && { credentials: withTimeLimit(credentials) }),
+        credentials: credentials === undefined ? foundCredentials() : withTimeLimit(credentials),
         maxAttempts: 1,
         requestHandler: { connectionTimeout: 2000, ...keptConnections({ answerWithinMs: ANSWER_AFTER_FREEZE_MS }) },
       });

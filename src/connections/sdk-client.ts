@@ -54,11 +54,25 @@ const FOUND_WITHIN_MS = 10_000;
  * requests would wait, too.
  */
 export function withTimeLimit(credentials: Credentials): Credentials {
-  if (typeof credentials !== 'function') return credentials;
-  const provider: (...options: readonly unknown[]) => Promise<Identity> = credentials;
-  // The signal's reason is a TimeoutError. The SDK counts errors of this name as transient.
-  return async (...options: readonly unknown[]) =>
-    orAborted(Promise.resolve(provider(...options)), AbortSignal.timeout(FOUND_WITHIN_MS));
+  return typeof credentials === 'function' ? limited(() => credentials) : credentials;
+}
+
+/**
+ * Limits how long each call of a credential provider may take.
+ * @param make makes the provider. After a call that took too long, it makes another one, because the SDK's own search
+ * lets all later calls wait for the first one.
+ */
+export function limited(make: () => () => Promise<Identity>): () => Promise<Identity> {
+  let provider: (...options: readonly unknown[]) => Promise<Identity> = make();
+  return async (...options: readonly unknown[]) => {
+    const asked = provider;
+    // The signal's reason is a TimeoutError. The SDK counts errors of this name as transient.
+    const signal = AbortSignal.timeout(FOUND_WITHIN_MS);
+    return orAborted(Promise.resolve(asked(...options)), signal).catch((error: unknown) => {
+      if (signal.aborted && provider === asked) provider = make();
+      throw error;
+    });
+  };
 }
 
 /**

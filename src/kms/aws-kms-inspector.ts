@@ -7,6 +7,7 @@ import {
   KMSClient,
 } from '@aws-sdk/client-kms';
 import type { Clock } from '../async/clock.ts';
+import { foundCredentials } from '../connections/found-credentials.ts';
 import { outcomeOf, watchClocks, type Outcome } from '../connections/inspected-calls.ts';
 import { errorNameOf } from '../errors.ts';
 import type { KmsInspector, KmsKeyDescription } from '../maintenance/inspection.ts';
@@ -25,7 +26,12 @@ export class AwsKmsInspector implements KmsInspector {
   constructor(region: string, keyArn: string, now: Clock) {
     this.region = region;
     this.keyArn = keyArn;
-    this.#client = new KMSClient({ region, maxAttempts: 2, requestHandler: TIMEOUTS });
+    this.#client = new KMSClient({
+      region,
+      credentials: foundCredentials(),
+      maxAttempts: 2,
+      requestHandler: TIMEOUTS,
+    });
     this.clockOffsetMs = watchClocks(this.#client, now);
   }
 

@@ -1,5 +1,6 @@
 import { DecryptCommand, KMSClient } from '@aws-sdk/client-kms';
 import { keptConnections } from '../connections/agents.ts';
+import { foundCredentials } from '../connections/found-credentials.ts';
 import { retriesOf } from '../connections/retries.ts';
 import { recordUnreadable } from '../errors.ts';
 import type { CiphertextOpener } from '../maintenance/reencryption/verbs.ts';
@@ -23,6 +24,7 @@ export class KmsCiphertexts implements CiphertextOpener {
     this.#encryptionContext = encryptionContext;
     this.#client = new KMSClient({
       region,
+      credentials: foundCredentials(),
       maxAttempts: MAX_ATTEMPTS,
       retryStrategy: retriesOf(MAX_ATTEMPTS),
       // Unlike a service, a re-encryption run calls KMS once per row, so it keeps its connections open.

@@ -3,6 +3,7 @@ import { eitherOf, orAborted } from '../async/deadline.ts';
 import type { Deadline } from '../async/deadline.ts';
 import { KEY_BYTES } from '../crypto/random.ts';
 import { guardHandler } from '../connections/agents.ts';
+import { foundCredentials } from '../connections/found-credentials.ts';
 import { withTimeLimit, type Credentials, type SdkClient } from '../connections/sdk-client.ts';
 import { signatureFaultOf } from '../connections/signature-fault.ts';
 import { RegionFault, type KmsAction } from './region-fault.ts';
@@ -54,7 +55,7 @@ export class RegionalKms implements KmsRegion {
       new KMSClient({
         region,
         ...(endpoint === undefined ? {} : { endpoint }),
-        ...(credentials && { credentials: withTimeLimit(credentials) }),
+        credentials: credentials === undefined ? foundCredentials() : withTimeLimit(credentials),
         maxAttempts: 1,
         requestHandler: {
           connectionTimeout: timeouts.connectionTimeoutMs,

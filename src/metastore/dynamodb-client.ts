@@ -2,6 +2,7 @@ import { DynamoDBClient, GetItemCommand, QueryCommand, type QueryCommandInput } 
 import { timerFaults } from '../async/deadline.ts';
 import { keptConnections } from '../connections/agents.ts';
 import { endpointFaults, isOfOtherRegion } from '../input/endpoint.ts';
+import { foundCredentials } from '../connections/found-credentials.ts';
 import { retriesOf } from '../connections/retries.ts';
 import { withTimeLimit } from '../connections/sdk-client.ts';
 import { numberFaults } from '../input/defaults.ts';
@@ -66,7 +67,7 @@ export function dynamoDbClient(options: DynamoDbMetastoreOptions): { tableName: 
   const client = new DynamoDBClient({
     ...(region === undefined ? {} : { region }),
     ...(endpoint === undefined ? {} : { endpoint }),
-    ...(credentials && { credentials: withTimeLimit(credentials) }),
+    credentials: credentials === undefined ? foundCredentials() : withTimeLimit(credentials),
     maxAttempts: MAX_ATTEMPTS,
     retryStrategy: retriesOf(MAX_ATTEMPTS),
     requestHandler: {

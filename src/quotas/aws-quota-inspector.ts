@@ -6,6 +6,7 @@ import {
   type ServiceQuota,
 } from '@aws-sdk/client-service-quotas';
 import type { Clock } from '../async/clock.ts';
+import { foundCredentials } from '../connections/found-credentials.ts';
 import { outcomeOf, type Outcome } from '../connections/inspected-calls.ts';
 import { errorNameOf } from '../errors.ts';
 import type { Quota, QuotaInspector, QuotaName, UsageMetric } from '../maintenance/inspection.ts';
@@ -26,7 +27,7 @@ export class AwsQuotaInspector implements QuotaInspector {
   readonly #now: Clock;
 
   constructor(region: string, now: Clock) {
-    const options = { region, maxAttempts: 2, requestHandler: TIMEOUTS };
+    const options = { region, credentials: foundCredentials(), maxAttempts: 2, requestHandler: TIMEOUTS };
     this.#quotas = new ServiceQuotasClient(options);
     this.#metrics = new CloudWatchClient(options);
     this.#now = now;

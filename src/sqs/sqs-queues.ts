@@ -6,6 +6,7 @@ import {
   SQSServiceException,
 } from '@aws-sdk/client-sqs';
 import { keptConnections } from '../connections/agents.ts';
+import { foundCredentials } from '../connections/found-credentials.ts';
 import { retriesOf } from '../connections/retries.ts';
 import { Semaphore } from '../async/semaphore.ts';
 import { errorNameOf } from '../errors.ts';
@@ -41,6 +42,7 @@ export class SqsQueues implements Queues {
 
   constructor({ useQueueUrlAsEndpoint }: SqsQueuesOptions = { useQueueUrlAsEndpoint: true }) {
     this.#client = new SQSClient({
+      credentials: foundCredentials(),
       useQueueUrlAsEndpoint,
       maxAttempts: MAX_ATTEMPTS,
       retryStrategy: retriesOf(MAX_ATTEMPTS),

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { defaultProvider } from '@aws-sdk/credential-provider-node';
+import { foundCredentials } from '../../connections/found-credentials.ts';
 import { invalidConfiguration } from '../../errors.ts';
 import type { VaultAuth, VaultSecret } from './vault-auth.ts';
 
@@ -28,7 +28,7 @@ export function authOf(login: VaultLogin): VaultAuth {
   if (method === 'token') return { method, token: secret ?? '' };
   if (method === 'approle') return { method, roleId: role, secretId: secret, mount };
   if (method === 'kubernetes') return { method, role, jwt: secret, mount };
-  return { method, role, credentials: defaultProvider(), region, serverId, mount };
+  return { method, role, credentials: foundCredentials(), region, serverId, mount };
 }
 
 /** Reads the certificates in a file. @throws KeyfoldError `InvalidConfiguration` if the file cannot be read */

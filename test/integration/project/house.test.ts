@@ -25,6 +25,7 @@ const TO_SIGN = [
 const SHARED_WITH_CLIENT = [
   'async/deadline.ts',
   'connections/agents.ts',
+  'connections/found-credentials.ts',
   'connections/freeze-guard.ts',
   'connections/passing-fault.ts',
   'connections/sdk-client.ts',
@@ -71,6 +72,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'node:https',
     'node:module',
     'node:net',
+    '@aws-sdk/credential-provider-node',
     '@smithy/core/retry',
   ],
   kms: [
@@ -84,7 +86,6 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     '@aws-sdk/core/client',
     '@smithy/core/retry',
     // Additional modules for VaultKms.
-    '@aws-sdk/credential-provider-node',
     'node:fs/promises',
     'node:http',
     'node:https',

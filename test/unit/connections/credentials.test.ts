@@ -1,15 +1,22 @@
-import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { afterAll, afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { KeyfoldClient } from '../../../src/client/index.ts';
+import { defaultCredentials } from '../../../src/client/default-credentials.ts';
 import { LambdaTransport } from '../../../src/client/lambda.ts';
 import { CREDENTIALS, withTimeLimit, type Credentials, type Identity } from '../../../src/connections/sdk-client.ts';
+import { KmsCiphertexts } from '../../../src/kms/kms-ciphertexts.ts';
 import { RegionalKms } from '../../../src/kms/regional-kms.ts';
+import { authOf } from '../../../src/kms/vault/configured-vault.ts';
+import { VaultKms } from '../../../src/kms/vault/index.ts';
 import { DynamoDbMetastore, parseEpochSeconds, parseKeyId } from '../../../src/index.ts';
+import { SqsQueues } from '../../../src/sqs/sqs-queues.ts';
 import { errorOf, noDeadline } from '../../support/fakes.ts';
 import { startStub, type StubServer } from '../../support/stub-server.ts';
 
 const IDENTITY = { accessKeyId: 'AKIDEXAMPLE', secretAccessKey: 'secret' };
 const RETRY = { maxAttempts: 1, attemptTimeoutMs: 1000 };
 let stub: StubServer;
+/** Servers of credentials. They run until the last test ends, because the SDK repeats a request that is cut off. */
+const containers: StubServer[] = [];
 
 beforeEach(async () => {
   stub = await startStub({ status: 400, body: '{}' });
@@ -27,17 +34,20 @@ afterEach(async () => {
   vi.useRealTimers();
   await stub.stop();
 });
+afterAll(async () => {
+  for (const container of containers) await container.stop();
+});
 
 /**
  * Each function opens a client, a KMS region or a metastore with these credentials, and returns a function that makes
  * one call.
  */
-const CALLS: readonly (readonly [string, (credentials: Credentials) => () => Promise<unknown>])[] = [
+const CALLS: readonly (readonly [string, (credentials?: Credentials) => () => Promise<unknown>])[] = [
   [
     'the client over HTTP',
     (credentials) => {
       const client = new KeyfoldClient({
-        http: { endpoint: stub.url, region: 'us-west-2', credentials },
+        http: { endpoint: stub.url, region: 'us-west-2', credentials: credentials ?? defaultCredentials() },
         retry: RETRY,
       });
       return () => client.partition('tenant-1').decrypt('kf1.x');
@@ -46,7 +56,7 @@ const CALLS: readonly (readonly [string, (credentials: Credentials) => () => Pro
   [
     'the client over Lambda',
     (credentials) => {
-      const lambda = new LambdaTransport({ functions: 'keyfold', credentials });
+      const lambda = new LambdaTransport({ functions: 'keyfold', ...(credentials && { credentials }) });
       const client = new KeyfoldClient({ lambda, retry: RETRY });
       return () => client.partition('tenant-1').decrypt('kf1.x');
     },
@@ -68,7 +78,11 @@ const CALLS: readonly (readonly [string, (credentials: Credentials) => () => Pro
   [
     'the DynamoDB adapter',
     (credentials) => {
-      const metastore = new DynamoDbMetastore({ region: 'us-west-2', endpoint: stub.url, credentials });
+      const metastore = new DynamoDbMetastore({
+        region: 'us-west-2',
+        endpoint: stub.url,
+        ...(credentials && { credentials }),
+      });
       const first = AbortSignal.timeout(100);
       return () => {
         const deadline = first.aborted ? noDeadline() : { ...noDeadline(), signal: first };
@@ -94,6 +108,72 @@ it.for(CALLS)(
     await first;
     await errorOf(call());
     expect(provider).toHaveBeenCalledTimes(2);
+    expect(stub.requests).not.toHaveLength(0);
+  },
+);
+
+/** Like {@link CALLS}, for the parts of Keyfold that always search for credentials themselves. */
+const SEARCHING: typeof CALLS = [
+  [
+    'the SQS adapter',
+    () => {
+      const queues = new SqsQueues();
+      const { signal } = noDeadline();
+      return () => queues.send(`${stub.url}/111122223333/queue`, [{ body: 'a', attributes: {} }], signal);
+    },
+  ],
+  [
+    'the opener of KMS ciphertexts',
+    () => {
+      vi.stubEnv('AWS_ENDPOINT_URL_KMS', stub.url);
+      const ciphertexts = new KmsCiphertexts('us-west-2', undefined);
+      return () => ciphertexts.open(new Uint8Array(9));
+    },
+  ],
+  [
+    'the AWS login of the Vault adapter',
+    () => {
+      const vault = new VaultKms({
+        addresses: [stub.url],
+        transitKey: 'keyfold',
+        auth: authOf({ method: 'aws', role: 'orders' }),
+        requestTimeoutMs: 100,
+        failover: { maxRounds: 1 },
+      });
+      return () => vault.wrap(new Uint8Array(32), noDeadline());
+    },
+  ],
+];
+
+it.for([...CALLS, ...SEARCHING])(
+  '%s searches for credentials again after ten seconds if the first search does not end',
+  async ([, open]) => {
+    const asked = Promise.withResolvers<void>();
+    const identity = {
+      AccessKeyId: 'AKIDEXAMPLE',
+      SecretAccessKey: 's',
+      Token: 't',
+      Expiration: '2999-01-01T00:00:00Z',
+    };
+    const container = await startStub(
+      () => {
+        asked.resolve();
+        return 'hang';
+      },
+      { status: 200, body: JSON.stringify(identity) },
+    );
+    containers.push(container);
+    vi.stubEnv('AWS_ACCESS_KEY_ID', undefined);
+    vi.stubEnv('AWS_CONTAINER_CREDENTIALS_FULL_URI', container.url);
+    // The SDK warns that the container is slow.
+    vi.spyOn(console, 'warn').mockImplementation(() => {});
+    const call = open();
+    const first = call().catch(() => {});
+    await asked.promise;
+    await vi.advanceTimersByTimeAsync(10_000);
+    await first;
+    await call().catch(() => {});
+    expect(container.requests).toHaveLength(2);
     expect(stub.requests).not.toHaveLength(0);
   },
 );
