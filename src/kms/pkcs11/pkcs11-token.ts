@@ -136,10 +136,16 @@ export class Pkcs11Token {
   }
 
   #slotIn(hsm: Pkcs11): Handle {
+    let fault: unknown = new TokenError('unavailable', 'TokenNotFound');
     for (const slot of hsm.C_GetSlotList(true)) {
-      if (hsm.C_GetTokenInfo(slot).label.trimEnd() === this.#settings.tokenLabel) return slot;
+      try {
+        if (hsm.C_GetTokenInfo(slot).label.trimEnd() === this.#settings.tokenLabel) return slot;
+      } catch (error) {
+        // This may be another token, which is broken or has an unknown format. So look at the other slots too.
+        fault = error;
+      }
     }
-    throw new TokenError('unavailable', 'TokenNotFound');
+    throw fault;
   }
 
   #mechanismOf(hsm: Pkcs11, slot: Handle): Pkcs11Mechanism {

@@ -14,6 +14,8 @@ export const [GCM, KEY_WRAP_PAD] = [0x1087, 0x210a];
  */
 export interface TokenState {
   readonly tokens: readonly string[];
+  /** The error code of each slot whose token cannot be read, keyed by the token's label. */
+  readonly broken?: Readonly<Record<string, string>>;
   readonly pin: string;
   readonly mechanisms: readonly number[];
   /** The flags of each mechanism. A mechanism without an entry has all flags that Keyfold needs. */

@@ -50,6 +50,8 @@ class PKCS11 {
 
   C_GetTokenInfo(slot) {
     if (slot.length === 0) throw new Error('CKR_TOKEN_NOT_PRESENT');
+    const code = this.#call('C_GetTokenInfo').broken?.[slot.toString()];
+    if (code !== undefined) throw new Error(code);
     return { label: slot.toString().padEnd(32) };
   }
 

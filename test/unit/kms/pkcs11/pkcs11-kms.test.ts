@@ -426,6 +426,16 @@ describe('Pkcs11Kms', () => {
     expect(await unwrap(kms, await wrap(kms))).toEqual(KEY);
   });
 
+  it('works if the token in another slot cannot be read, and names the fault of its own token', async () => {
+    token.set({ broken: { other: 'CKR_TOKEN_NOT_RECOGNIZED' } });
+    const kms = token.open();
+    expect(await unwrap(kms, await wrap(kms))).toEqual(KEY);
+    token.set({ broken: { production: 'CKR_DEVICE_ERROR' } });
+    token.loseSessions();
+    expect(await codeOf(wrap(kms))).toBe('KmsUnavailable');
+    expect(faultOf(kms)).toMatchObject({ errorName: 'CKR_DEVICE_ERROR' });
+  });
+
   it('does not finalize a library that it could not initialize', async () => {
     token.set({ faults: { C_Initialize: 'CKR_GENERAL_ERROR' } });
     expect(await codeOf(wrap(token.open()))).toBe('KmsUnavailable');
