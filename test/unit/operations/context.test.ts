@@ -238,6 +238,13 @@ describe('the fields of a document with a context', () => {
     expect(await errorOf(ask('encrypt-fields', body))).toMatchObject({ code: 'InvalidRequest', message });
   });
 
+  it('may take an entry named constructor from the document, beside a context', async () => {
+    const operator = operate();
+    const request = { context: HOME, contextFrom: { constructor: '$.id' } };
+    const document = await sealed(operator, request);
+    expect(await operator.answer('decrypt-fields', { ...request, document, all: true })).toEqual({ document: ORDER });
+  });
+
   it('are refused if a path in contextFrom begins at an array element, but a field is in no array', async () => {
     const request = { document: { id: 1, s: 2 }, fields: ['$.s'], contextFrom: { id: '@.id' } };
     expect(await errorOf(operate().ask('encrypt-fields', request))).toMatchObject({
