@@ -39,3 +39,24 @@ it('locateFields returns a path with array indexes if bindPath is "exact", with 
   expect(locate(undefined)).toEqual({ path: "$['a'][*]['b']", element: item });
   expect(locate('none')).toEqual({ path: '', element: item });
 });
+
+it('locateFields returns the element of the innermost array around a value', () => {
+  const root = locateValues('[[{"a":1},2],3]');
+  const [inner] = root.items ?? [];
+  const [object, two] = inner?.items ?? [];
+  const [one] = [...(object?.members?.values() ?? [])];
+  const { of: located } = locateFields(root, [one as never, two as never], undefined);
+  expect(located.get(one as never)?.element).toBe(object);
+  expect(located.get(two as never)?.element).toBe(two);
+});
+
+it('locateFields accepts paths of exactly 32 MiB in total, but not one path more', () => {
+  // Each control character takes six characters, so each path has 6 * 2,457 + 1,634 + 8 = 16,384 characters.
+  const name = JSON.stringify('\u0001'.repeat(2457) + 'x'.repeat(1634));
+  const locate = (count: number): number => {
+    const root = locateValues(`{${name}:[${Array(count).fill(1).join(',')}]}`);
+    return locateFields(root, [...(root.members?.values() ?? [])][0]?.items ?? [], undefined).of.size;
+  };
+  expect(locate(2048)).toBe(2048);
+  expect(() => locate(2049)).toThrow('The paths of all fields together have more than 33554432 characters.');
+});

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { errorOf } from '../../support/fakes.ts';
-import { selectValues } from '../../../src/operations/field-paths.ts';
+import { readers, selectValues } from '../../../src/operations/field-paths.ts';
 import { JsonPathError, parseJsonPath } from '../../../src/operations/json-path.ts';
 import { locateValues } from '../../../src/operations/json-text.ts';
 import { operate } from '../../support/operations.ts';
@@ -104,6 +104,19 @@ it('selectValues takes at most 1,000,000 steps for the paths of one request', ()
   const tenWildcards = '$[*,*,*,*,*,*,*,*,*,*]';
   expect(selectValues(root, [tenWildcards], { allowMissing: false })).toHaveLength(99_999);
   expect(() => selectValues(root, [tenWildcards, '$.a'], { allowMissing: true })).toThrow('more than 1000000 steps');
+});
+
+it('readers takes at most 1,000,000 steps for all paths together, even if several fields use a path', () => {
+  // Each use of a path takes 600,200 steps: 200 selectors for each of 3,001 values.
+  const root = locateValues(`{"id":7,"more":[${'0,'.repeat(2_997)}0]}`);
+  const [one, other] = readers(
+    [1, 2].map(() => `$..[${Array(200).fill("'x'").join(',')}]`),
+    'contextFrom',
+  );
+  expect(one?.values(root).size).toBe(0);
+  for (const reader of [one, other]) {
+    expect(() => reader?.values(root)).toThrow("The request's contextFrom take more than 1000000 steps");
+  }
 });
 
 describe('parseJsonPath', () => {
