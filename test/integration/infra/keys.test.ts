@@ -302,10 +302,14 @@ describe('replacing the KMS key', () => {
 
   it("is refused if the stack's parameters would leave the alias without a key or with two keys", () => {
     for (const KeyNumber of ['1', '2']) {
-      expect(() => keys({ KeyNumber, KeyStanding: 'none' })).toThrow('needs an AliasTargetArn');
+      expect(() => keys({ KeyNumber, KeyStanding: 'none' })).toThrow(
+        'The first stack needs an AliasTargetArn if it has no key. Delete a further stack that has no key',
+      );
     }
-    expect(() => keys({ KeyStanding: 'next' })).toThrow('it follows no key');
-    expect(() => keys({ KeyNumber: '2', AliasTargetArn: SUCCESSOR })).toThrow('Only the first stack has the alias');
+    expect(() => keys({ KeyStanding: 'next' })).toThrow('The first key cannot be next, because it follows no key');
+    expect(() => keys({ KeyNumber: '2', AliasTargetArn: SUCCESSOR })).toThrow(
+      'Only the first stack has the alias, so set AliasTargetArn there',
+    );
   });
 });
 

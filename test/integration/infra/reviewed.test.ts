@@ -191,11 +191,11 @@ const STACKS: readonly (readonly [stack: string, how: string, parameters: Readon
 ];
 
 /**
- * Formats a part of a stack as text: indented, with plain lists on one line, and without descriptions. This form makes
- * a diff show what changed.
+ * Formats a part of a stack as text: indented, with plain lists on one line, and without descriptions, except those
+ * that alarms and errors show. This form makes a diff show what changed.
  */
 function textOf(part: object): string {
-  const text = JSON.stringify(part, (name, value: unknown) => (name.endsWith('Description') ? undefined : value), 1);
+  const text = JSON.stringify(part, (name, value: unknown) => (name === 'Description' ? undefined : value), 1);
   const lists = /\[\s*((?:"[^"]*",?\s*)+)\]/g;
   return `${text.replaceAll(lists, (_, items: string) => `[${items.trim().replaceAll(/\s*\n\s*/g, ' ')}]`)}\n`;
 }
