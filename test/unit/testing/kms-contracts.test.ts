@@ -12,7 +12,7 @@ import {
   type WrapRenewer,
 } from '../../../src/index.ts';
 import { kmsContract, noDeadline, wrapRenewerContract, type KmsContractOptions } from '../../../src/testing/index.ts';
-import { failsIn, failuresOf } from '../../support/contract/failures.ts';
+import { failsIn, failuresOf, strictly } from '../../support/contract/failures.ts';
 import { errorOf } from '../../support/fakes.ts';
 
 const MASTER = Buffer.alloc(32, 7);
@@ -29,6 +29,7 @@ const plain = {
 };
 /** An error that is not of Keyfold. */
 const FOREIGN = new Error('from elsewhere');
+const CODED = Object.assign(new Error('from elsewhere'), { code: 'KmsUnavailable' });
 const NO_WRAP = { unreadable: 'it is not a wrap' };
 
 /**
@@ -467,6 +468,12 @@ describe('kmsContract', () => {
       FOREIGN,
     ],
     [
+      'rejects with an error of its own that has the code',
+      { openFailing: () => kms({ wrap: () => Promise.reject(CODED) }) },
+      'wrap must reject with a KeyfoldError of the code KmsUnavailable or KmsThrottled or KmsMisconfigured.',
+      CODED,
+    ],
+    [
       'resolves although its service does not answer',
       { openHanging: () => kms({ wrap: hang }) },
       'unwrap must reject with the reason of the signal within two seconds.',
@@ -597,15 +604,18 @@ describe('kmsContract', () => {
   });
 
   it.each(['KmsUnavailable', 'KmsThrottled', 'KmsMisconfigured'] as const)(
-    'passes with every option for a sound KMS whose outage causes %s',
+    'passes with every option for a sound KMS whose outage causes %s, and gives each call a deadline',
     async (code) => {
       const options: KmsContractOptions = {
-        openFailing: () => kms(refuse(code)),
-        openHanging: () => kms({ wrap: hang, unwrap: hang }),
-        openRefused: () => kms(refuse('KmsMisconfigured')),
+        openFailing: strictly(() => kms(refuse(code))),
+        openHanging: strictly(() => kms({ wrap: hang, unwrap: hang })),
+        openRefused: strictly(() => kms(refuse('KmsMisconfigured'))),
         rotate: () => {},
       };
-      const cases = kmsContract(() => sound, options);
+      const cases = kmsContract(
+        strictly(() => sound),
+        options,
+      );
       expect(await failuresOf(cases)).toEqual([]);
       expect(cases.map(({ name }) => name)).toEqual([
         'unwraps a System Key that another process wrapped',
@@ -684,7 +694,7 @@ describe('wrapRenewerContract', () => {
   const made = new Set<string>();
 
   it('passes for a KMS that renews no wrap, and for a KMS that renews each wrap once', async () => {
-    const openFailing = (): Renewer => renewer({ renew: async () => ({ regions: [fault], renewed: undefined }) });
+    const openFailing = strictly(() => renewer({ renew: async () => ({ regions: [fault], renewed: undefined }) }));
     const options = { openFailing, openRefused: openFailing, rotate: () => {} };
     expect(await failuresOf(wrapRenewerContract(() => renewer(), options))).toEqual([]);
     const current = new Set<string>();
@@ -697,8 +707,11 @@ describe('wrapRenewerContract', () => {
         return { regions: [{ ...STATE, renewed: true }], renewed };
       },
     });
-    const all = { ...options, openHanging: () => renewer({ renew: hang }) };
-    const cases = wrapRenewerContract(() => once, all);
+    const all = { ...options, openHanging: strictly(() => renewer({ renew: hang })) };
+    const cases = wrapRenewerContract(
+      strictly(() => once),
+      all,
+    );
     expect(await failuresOf(cases)).toEqual([]);
     expect(cases.map(({ name }) => name)).toEqual([
       'reports that it opens a wrap, and renews it to one that opens to the same key',

@@ -11,7 +11,7 @@ import {
 } from '../../../src/index.ts';
 import { metastoreContract, systemKeyStoreContract } from '../../../src/testing/index.ts';
 import { keyMeta } from '../../../src/testing/key-record.ts';
-import { failsIn, failuresOf } from '../../support/contract/failures.ts';
+import { failsIn, failuresOf, strictly } from '../../support/contract/failures.ts';
 
 /** A metastore in memory that differs from a sound one in some methods. */
 function metastores(
@@ -530,10 +530,11 @@ describe('metastoreContract', () => {
     expect(await failsIn(metastoreContract(sound, { openMissing: sound }), 'if its store is missing')).toBe(true);
   });
 
-  it('passes for a sound metastore with every option', async () => {
+  it('passes for a sound metastore with every option, and gives each call a deadline', async () => {
     const open = metastores(() => sick);
     const hanging: Metastore = { load: hang, loadLatest: hang, store: hang };
-    const cases = metastoreContract(sound, { openFailing: open, openMissing: open, openHanging: () => hanging });
+    const faulty = { openFailing: strictly(open), openMissing: strictly(open), openHanging: strictly(() => hanging) };
+    const cases = metastoreContract(strictly(sound), faulty);
     expect(await failuresOf(cases)).toEqual([]);
     expect(cases.map(({ name }) => name)).toEqual([
       'loads a record with the values that were stored',
@@ -593,10 +594,11 @@ describe('systemKeyStoreContract', () => {
     },
   );
 
-  it('passes for a sound store with every option', async () => {
+  it('passes for a sound store with every option, and gives each call a deadline', async () => {
     const open = metastores(() => sick);
     const openHanging = metastores(() => ({ rows: hang, replaceKey: hang }));
-    const cases = systemKeyStoreContract(sound, { openFailing: open, openMissing: open, openHanging });
+    const faulty = { openFailing: strictly(open), openMissing: strictly(open), openHanging: strictly(openHanging) };
+    const cases = systemKeyStoreContract(strictly(sound), faulty);
     expect(await failuresOf(cases)).toEqual([]);
     expect(cases.map(({ name }) => name)).toEqual([
       'lists all rows of an ID, latest first',
