@@ -105,6 +105,9 @@ describe('PartitionClient', () => {
           client.encryptFields({ ...document, context }),
           client.decryptFields({ ...document, contextFrom: context }),
           client.encryptFields({ ...document, bindPath: 'some' as never }),
+          client.encryptFields({ ...document, skipSealed: 'no' as never }),
+          client.encryptFields({ ...document, shareDataRowKey: 1 as never }),
+          client.decryptFields({ document: {}, all: 'yes' as never }),
         ].map(refusalOf),
       ),
     ).toEqual([
@@ -122,6 +125,9 @@ describe('PartitionClient', () => {
       'request.context.id must be a string, not a number.',
       'request.contextFrom.id must be a string, not a number.',
       "request.bindPath must be 'exact' or 'none', not a string.",
+      'request.skipSealed must be a boolean, not a string.',
+      'request.shareDataRowKey must be a boolean, not a number.',
+      'request.all must be a boolean, not a string.',
     ]);
   });
 
