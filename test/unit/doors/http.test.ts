@@ -362,11 +362,14 @@ describe('an HTTP request', () => {
     expect(output.text()).toContain('TypeError at ');
   });
 
-  it('fails with DeadlineExceeded before the end of the invocation', async () => {
+  it.for([
+    [500, 530],
+    [1, 31],
+  ] as const)('fails with DeadlineExceeded %i ms before the end of the invocation', async ([margin, remainingMs]) => {
     const world = new FakeDependencies();
     world.metastore.interfere = () => new Promise(() => {});
-    const send = openDoor({ world });
-    const answer = await send(request('encrypt', { plaintext: HELLO }), lambdaContext(530));
+    const send = openDoor({ world, config: { deadlineMarginMs: margin } });
+    const answer = await send(request('encrypt', { plaintext: HELLO }), lambdaContext(remainingMs));
     expect(answer).toMatchObject({ status: 504, body: { code: 'DeadlineExceeded' } });
   });
 
