@@ -1,5 +1,6 @@
 import { LambdaClient } from '@aws-sdk/client-lambda';
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import { dateOf, secondsOf } from '../../../src/client/errors.ts';
 import { KeyfoldClient, type KeyfoldClientOptions, type RetryPolicy } from '../../../src/client/index.ts';
 import { LOCAL_CREDENTIALS } from '../../support/local-credentials.ts';
 import { LambdaTransport } from '../../../src/client/lambda.ts';
@@ -338,6 +339,21 @@ describe('the retry policy', () => {
       expect(error).toMatchObject({ retryable: true, retryAfterSeconds });
       await stub?.stop();
     }
+  });
+
+  it('reads a date in a retry-after header on every day of the week', () => {
+    for (const [i, day] of ['Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat', 'Sun'].entries()) {
+      expect(dateOf(`${day}, ${23 + i} Nov 2026 10:00:00 GMT`)).toBe(Date.UTC(2026, 10, 23 + i, 10));
+    }
+    expect(dateOf('Fri, 99 Nov 2026 10:00:00 GMT')).toBeUndefined();
+  });
+
+  it("compares a date in a retry-after header with this machine's clock if the response has no date", () => {
+    vi.useFakeTimers({ toFake: ['Date'], now: Date.UTC(2026, 10, 27, 10, 0, 0, 500) });
+    for (const date of [undefined, '', 'today']) {
+      expect(secondsOf('Fri, 27 Nov 2026 10:00:30 GMT', date)).toBe(30);
+    }
+    vi.useRealTimers();
   });
 
   it.for([ofLambda(429, 'TooManyRequestsException'), ofLambda(503, 'ServiceException')])(
