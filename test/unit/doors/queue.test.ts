@@ -511,7 +511,10 @@ describe('a large batch', () => {
     vi.useRealTimers();
   });
 
-  it('ends in time even if SQS does not respond', async () => {
+  it.for([
+    ['result', sealing()],
+    ['dead letter', {}],
+  ] as const)('ends in time even if SQS does not respond to its %s', async ([, body]) => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'Date', 'performance'] });
     const startMs = Date.now();
     const abortedAfterMs: number[] = [];
@@ -534,7 +537,7 @@ describe('a large batch', () => {
     };
     let failed: string[] | undefined;
     const handle = open({ now: Date.now, queues: silent as FakeQueues });
-    void handle([queueRecord('a', sealing())], 30_000).then((ids) => (failed = ids));
+    void handle([queueRecord('a', body)], 30_000).then((ids) => (failed = ids));
     // Let the encrypt end and the send begin before the clock moves. Neither needs a timer, but both need turns of the
     // event loop.
     for (let turn = 0; turn < 20; turn += 1) await new Promise(setImmediate);
