@@ -171,15 +171,16 @@ export class Pkcs11Token {
     }
   }
 
-  #opensTo(session: Session, wrap: Pkcs11Wrap, key: Buffer): boolean {
+  /** Whether a wrap opens to its key. Tries twice, because the token may fail for a moment with the same codes. */
+  #opensTo(session: Session, wrap: Pkcs11Wrap, key: Buffer, tries = 2): boolean {
     try {
       const opened = this.#open(session, wrap);
       const isSame = opened.length === key.length && timingSafeEqual(opened, key);
       opened.fill(0);
       return isSame;
     } catch (error) {
-      if (isPerhapsCorrupt(error)) return false;
-      throw error;
+      if (!isPerhapsCorrupt(error)) throw error;
+      return tries > 1 && this.#opensTo(session, wrap, key, tries - 1);
     }
   }
 
@@ -187,10 +188,13 @@ export class Pkcs11Token {
     try {
       return this.#open(session, wrap);
     } catch (error) {
-      if (isPerhapsCorrupt(error) && this.#works(session)) {
-        throw new TokenError('corrupt', codeOf(error) ?? 'UnknownError');
-      }
-      throw error;
+      if (!isPerhapsCorrupt(error) || !this.#works(session)) throw error;
+    }
+    // The fault may have been the token's, and have passed since. So try these bytes once more.
+    try {
+      return this.#open(session, wrap);
+    } catch (error) {
+      throw isPerhapsCorrupt(error) ? new TokenError('corrupt', codeOf(error) ?? 'UnknownError') : error;
     }
   }
 

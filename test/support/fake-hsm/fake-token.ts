@@ -11,6 +11,7 @@ export const [GCM, KEY_WRAP_PAD] = [0x1087, 0x210a];
 
 /**
  * The state of a token. `faults` maps the name of a call to its fault: an error code, milliseconds to wait, or `exit`.
+ * A list has one error code for each of the next calls.
  */
 export interface TokenState {
   readonly tokens: readonly string[];
@@ -21,7 +22,7 @@ export interface TokenState {
   /** The flags of each mechanism. A mechanism without an entry has all flags that Keyfold needs. */
   readonly flags?: Readonly<Record<number, number>>;
   readonly keys: readonly { readonly label: string; readonly extractable?: boolean; readonly bits?: number }[];
-  readonly faults?: Readonly<Record<string, string | number>>;
+  readonly faults?: Readonly<Record<string, string | number | readonly string[]>>;
   /** The token ends all sessions when this number changes. */
   readonly epoch: number;
   /** Whether the token replaces the GCM nonce with its own. */

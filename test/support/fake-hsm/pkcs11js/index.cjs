@@ -20,6 +20,8 @@ class PKCS11 {
   #found;
   /** The buffers that have held a System Key. */
   #secrets = [];
+  /** How often each call with a list of faults has been made. */
+  #made = new Map();
 
   load(path) {
     this.path = path;
@@ -209,7 +211,8 @@ class PKCS11 {
   #call(name) {
     this.#record(name);
     const state = JSON.parse(readFileSync(this.path, 'utf8'));
-    const fault = state.faults?.[name];
+    const faults = state.faults?.[name];
+    const fault = Array.isArray(faults) ? faults[this.#nextOf(name)] : faults;
     if (typeof fault === 'number') Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, fault);
     if (fault === 'exit') process.exit();
     if (typeof fault === 'string') throw new Error(fault);
@@ -218,6 +221,13 @@ class PKCS11 {
       throw new Error('CKR_SESSION_HANDLE_INVALID');
     }
     return state;
+  }
+
+  /** How often a call with a list of faults has been made before. */
+  #nextOf(name) {
+    const made = this.#made.get(name) ?? 0;
+    this.#made.set(name, made + 1);
+    return made;
   }
 
   #record(name) {

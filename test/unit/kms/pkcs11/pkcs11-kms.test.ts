@@ -426,6 +426,18 @@ describe('Pkcs11Kms', () => {
     expect(await unwrap(kms, await wrap(kms))).toEqual(KEY);
   });
 
+  it.each(['CKR_DEVICE_ERROR', 'CKR_FUNCTION_FAILED', 'CKR_GENERAL_ERROR'])(
+    'wraps and opens a key if the token returns %s only once',
+    async (code) => {
+      const kms = token.open();
+      const wrapped = await wrap(kms);
+      token.set({ faults: { C_Decrypt: [code] } });
+      expect(await unwrap(kms, wrapped)).toEqual(KEY);
+      token.set({ faults: { C_DecryptInit: [code] } });
+      expect(await unwrap(kms, await wrap(kms))).toEqual(KEY);
+    },
+  );
+
   it('works if the token in another slot cannot be read, and names the fault of its own token', async () => {
     token.set({ broken: { other: 'CKR_TOKEN_NOT_RECOGNIZED' } });
     const kms = token.open();
