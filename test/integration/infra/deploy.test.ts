@@ -1577,7 +1577,7 @@ describe('a deploy script', () => {
       { environmentKeys: { 'us-east-1': 'arn:aws:kms:us-east-1:111122223333:banana' } },
     ],
     [
-      'the variables of the function queue are ',
+      'the variables of the function queue are 4866 bytes, but Lambda accepts only 4096: shorten settings or queue.fields',
       {
         queue: {
           kind: 'standard',
@@ -1585,12 +1585,18 @@ describe('a deploy script', () => {
         },
       },
     ],
-    ['the variables of the function api are ', { settings: { POWERTOOLS_SERVICE_NAME: 'é'.repeat(2000) } }],
+    [
+      'the variables of the function api are 4328 bytes, but Lambda accepts only 4096: shorten settings or queue.fields',
+      { settings: { POWERTOOLS_SERVICE_NAME: 'é'.repeat(2000) } },
+    ],
     [
       'systemLogLevel is set without logFormat json, without which Lambda has no log levels',
       { systemLogLevel: 'WARN' },
     ],
-    ['applicationLogLevel is set without logFormat json', { applicationLogLevel: 'INFO', logFormat: 'text' }],
+    [
+      'applicationLogLevel is set without logFormat json, without which Lambda has no log levels',
+      { applicationLogLevel: 'INFO', logFormat: 'text' },
+    ],
     [
       'applicationLogLevel must be one of TRACE, DEBUG, INFO: above INFO Lambda drops the audit and the metrics (settings.POWERTOOLS_LOG_LEVEL leaves them)',
       { logFormat: 'json', applicationLogLevel: 'WARN' },
@@ -1605,9 +1611,13 @@ describe('a deploy script', () => {
       { api: { domain: { name: 'keys.example.com', certificates: { 'us-west-2': 'x' } } } },
     ],
     ['service begins with a colon, or holds an asterisk, a question mark or a dollar sign', { service: 'orders*' }],
-    ['product begins with a colon, or holds an asterisk', { product: '${aws:username}' }],
-    ['service begins with a colon', { service: ':orders' }],
+    [
+      'product begins with a colon, or holds an asterisk, a question mark or a dollar sign',
+      { product: '${aws:username}' },
+    ],
+    ['service begins with a colon, or holds an asterisk, a question mark or a dollar sign', { service: ':orders' }],
     ['service is longer than 255 characters', { service: 's'.repeat(256) }],
+    ['service is empty, or holds a space, a quote or a backslash', { service: 'my orders' }],
     [
       'http.issuer is not an https URL',
       { http: { auth: 'jwt', issuer: 'http://login.example.com/', audience: ['a'], partitionsClaim: 'p' } },
@@ -1618,8 +1628,11 @@ describe('a deploy script', () => {
       "tableKeyName is the name of the functions' keys, which DynamoDB may not use: the table needs a key of its own",
       { tableKeyName: 'keyfold' },
     ],
-    ["tableKeyName is the name of the functions' keys", { tableKeyName: 'orders', keyName: 'orders' }],
-    ['tableWriters.0 is not the ARN of a role or user', { tableWriters: ['*'] }],
+    [
+      "tableKeyName is the name of the functions' keys, which DynamoDB may not use: the table needs a key of its own",
+      { tableKeyName: 'orders', keyName: 'orders' },
+    ],
+    ['tableWriters.0 is not the ARN of a role or user, or its name has a comma', { tableWriters: ['*'] }],
     [
       'tableWriters.0 is not the ARN of a role or user, or its name has a comma',
       { tableWriters: [`${ROLES}/revoker,restorer`] },
@@ -1628,8 +1641,14 @@ describe('a deploy script', () => {
       'administrators.0 is not the ARN of a role or user, or its name has a comma',
       { administrators: [`${ROLES}/keys,all`] },
     ],
-    ['administrators.0 is not the ARN of a role or user', { administrators: [`${ROLES}/keys/`] }],
-    ['administrators.0 is not the ARN of a role or user', { administrators: [`${ROLES}//keys`] }],
+    [
+      'administrators.0 is not the ARN of a role or user, or its name has a comma',
+      { administrators: [`${ROLES}/keys/`] },
+    ],
+    [
+      'administrators.0 is not the ARN of a role or user, or its name has a comma',
+      { administrators: [`${ROLES}//keys`] },
+    ],
     [
       'administrators have 4391 characters together, but CloudFormation accepts only 4096',
       { administrators: Array.from({ length: 72 }, (_, i) => `${ROLES}/key-administrator-${'x'.repeat(8)}-${10 + i}`) },
@@ -1650,10 +1669,10 @@ describe('a deploy script', () => {
       },
     ],
     ['permissionsBoundary is not the ARN of a policy', { permissionsBoundary: `${ROLES}/bounds` }],
-  ])('refuses options that AWS would refuse, with the message "%s…"', async ([fault, changed]) => {
+  ])('refuses options that AWS would refuse, with the message "%s"', async ([fault, changed]) => {
     const outcome = await cli.deploy(['keys'], {}, changed);
     expect(outcome).toMatchObject({ code: 1, calls: [] });
-    expect(outcome.said).toContain(`- ${fault}`);
+    expect(outcome.said.split('\n')).toContain(`- ${fault}`);
   });
 
   it('refuses endpoints that AWS does not have, before it packages the app', async () => {

@@ -398,6 +398,16 @@ describe('the size limits of AWS', () => {
     ]);
   });
 
+  it('allow at most 4096 bytes for all variables of a function together', async () => {
+    const message = 'the variables of the function queue are 4097 bytes, but Lambda accepts only 4096';
+    for (const [length, faults] of [
+      [3592, []],
+      [3593, [`- ${message}: shorten settings or queue.fields`]],
+    ] as const) {
+      expect(await faultsOf({ settings: { POWERTOOLS_SERVICE_NAME: 'x'.repeat(length) } })).toEqual(faults);
+    }
+  });
+
   it.for([
     ['encrypt', 'standard', 8],
     ['decrypt', 'standard', 10],

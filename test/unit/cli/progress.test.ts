@@ -25,6 +25,7 @@ it('the progress line appears after a second, changes about four times a second,
 
 it('the progress line says how much is left if the total is known', () => {
   expect(shownFor(1000, 450)).toEqual(['100 rows of 450, 4 s left, 100/s', '']);
+  expect(shownFor(1000, 100)).toEqual(['100 rows of 100, 0 s left, 100/s', '']);
 });
 
 it('the progress line says how much is left if the total is estimated, unless the estimate is too low', () => {
