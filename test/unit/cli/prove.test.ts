@@ -1,4 +1,5 @@
 import { createSecretKey } from 'node:crypto';
+import { hostname, userInfo } from 'node:os';
 import { DeleteTableCommand, DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import * as aes from '../../../src/crypto/aead.ts';
@@ -84,12 +85,20 @@ describe('keyfold keys prove', () => {
       .trim()
       .split('\n')
       .map((line) => JSON.parse(line) as Record<string, unknown>);
-    expect(audit.map(({ action, id, outcome, reason }) => [action, id, outcome, reason])).toEqual([
-      ['keys prove', system.id, 'attempting', 'migration'],
-      ['keys prove', system.id, 'proven', 'migration'],
-      ['keys prove', intermediate.id, 'attempting', 'migration'],
-      ['keys prove', intermediate.id, 'proven', 'migration'],
-    ]);
+    const time = new Date(world.clock.now()).toISOString();
+    const place = { table: 'EncryptionKey', region: 'us-west-2' };
+    const lines = [system, intermediate].flatMap(({ id, created }) =>
+      ['attempting', 'proven'].map((outcome) => ({ id, created, outcome })),
+    );
+    const common = {
+      time,
+      action: 'keys prove',
+      reason: 'migration',
+      ...place,
+      caller: { host: hostname(), user: userInfo().username },
+      dryRun: false,
+    };
+    expect(audit).toEqual(lines.map((line) => ({ ...common, ...line })));
     expect(await outcomes('--yes')).toEqual({ code: 0, rows: [{ outcome: 'proven' }, { outcome: 'proven' }] });
   });
 
@@ -174,6 +183,11 @@ describe('keyfold keys prove', () => {
       rows: [{ outcome: 'proven' }, { outcome: 'refused', why: 'its proof does not hold' }],
     });
     expect((await row(intermediate.id, intermediate.created))?.proof).toEqual(Buffer.alloc(32));
+    const { id, created } = intermediate;
+    const refused = { id, created, outcome: 'refused', why: 'its proof does not hold' };
+    const proven = { id: system.id, created: system.created, outcome: 'proven' };
+    expect(JSON.parse((await prove('--json')).stdout)).toEqual([proven, refused]);
+    expect((await prove()).stdout).toContain('1 rows are proven, 0 can be, 1 are refused.');
   });
 
   it('refuses both rows if two rows contain the same key, because one may be a forged copy', async () => {
