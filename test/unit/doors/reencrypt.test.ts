@@ -300,13 +300,13 @@ it('a re-encryption worker seals with the JSONPaths and the forms that its event
   expect(await keyfold.session('tenant-1').decryptJson(textOf('1'))).toEqual(Buffer.from('hi'));
 });
 
-it('a re-encryption worker with the verb reseal changes a record dated a day ahead of the clock, but not a record dated a minute ahead', async () => {
+it('a re-encryption worker with the verb reseal changes records dated before the run or a day ahead of the clock, but not records dated since the run began or a minute ahead', async () => {
   const keyfold = memoryService(NAMES);
   const record = await keyfold.session('tenant-1').encrypt(Buffer.from('x'));
   const dated = (created: number): string =>
     encodeCompactRecord({ ...record, key: { ...record.key, created } }, 'bytes') ?? '';
   const seconds = Math.floor(Date.now() / 1000);
-  const source = new PagedRows([dated(seconds + 60), dated(seconds + 86_400)]);
+  const source = new PagedRows([-121, -120, 60, 86_400].map((ahead) => dated(seconds + ahead)));
   const handler = reencryptDoor({
     keyfold,
     naming: new KeyNaming(NAMES),
@@ -315,7 +315,14 @@ it('a re-encryption worker with the verb reseal changes a record dated a day ahe
     openQuarantine: () => async () => {},
     now: Date.now,
   });
-  const startedAt = new Date(seconds * 1000).toISOString();
+  const startedAt = new Date((seconds - 120) * 1000).toISOString();
   await handler({ ...event, verb: 'reseal', startedAt }, lambdaContext(10_000));
-  expect([...source.written.keys()]).toEqual(['1']);
+  expect([...source.written.keys()]).toEqual(['0', '3']);
+});
+
+it('a re-encryption worker processes no more rows per second than the rate in its event', async () => {
+  const worker = workerOn(new PagedRows(['', '', '', '', '']));
+  const startMs = performance.now();
+  await worker({ ...event, rate: 50 }, lambdaContext(10_000));
+  expect(performance.now() - startMs).toBeGreaterThan(75);
 });
