@@ -1,7 +1,7 @@
 import type { SQSEvent } from 'aws-lambda';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { directDoor } from '../../../src/doors/direct.ts';
-import { isFromQueue, isFromSchedule, isInvocation } from '../../../src/doors/event-source.ts';
+import { isFromQueue, isFromSchedule, isInvocation, isRequest } from '../../../src/doors/event-source.ts';
 import { httpRequestOf } from '../../../src/doors/payload-formats.ts';
 import { httpDoor } from '../../../src/doors/http.ts';
 import { queueDoor } from '../../../src/doors/queue.ts';
@@ -230,6 +230,11 @@ describe('a function that checks where an event comes from', () => {
   it('rejects a message from a service other than SQS', () => {
     expect(isFromQueue({ Records: [{ ...record, eventSource: 'aws:s3' }] })).toBe(false);
     expect(isFromQueue({ Records: record })).toBe(false);
+  });
+
+  it('takes an event for an HTTP request only if its requestContext is an object', () => {
+    const contexts = [{}, [], 'x', null, undefined];
+    expect(contexts.map((requestContext) => isRequest({ requestContext }))).toEqual([true, false, false, false, false]);
   });
 
   it('accepts an incomplete direct invocation, so that the response can name what is missing', () => {
