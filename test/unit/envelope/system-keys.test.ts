@@ -73,6 +73,16 @@ it("SystemKeys remembers a key's revocation for longer if the key was read again
   expect(await callsFor(second)).toEqual(['Get SK']);
 });
 
+it('SystemKeys keeps a key revoked, even if a later read finds a row that is not revoked', async () => {
+  const key = await revokedKey(300);
+  expect(await callsFor(key)).toEqual(['Get SK']);
+  const [row] = world.metastore.ofKind('SK');
+  if (row !== undefined) world.metastore.change(row, { revoked: false });
+  await keys.load(key, noDeadline(), noStaleKey);
+  expect(world.log.take()).toEqual(['Get SK', 'Unwrap']);
+  expect(await callsFor(key)).toEqual([]);
+});
+
 it('SystemKeys drops keys at their maximum age, even if the policy has a grace period', async () => {
   for (const ageSeconds of [300, 200, 100]) {
     const key = await revokedKey(ageSeconds);
