@@ -308,6 +308,17 @@ describe('createdNow', () => {
     expect(dated([now - 30], now - 30)).toBe(now);
   });
 
+  it('returns the truncated date only if it is not before a minimum date', () => {
+    for (const minimum of ['minSealingCreated', 'minOpeningCreated'] as const) {
+      const datedWith = (seconds: number, taken: readonly number[], exhausted?: number): number | undefined =>
+        createdNow(cryptoPolicy({ [minimum]: seconds }), nowMs, taken as EpochSeconds[], exhausted as EpochSeconds);
+      expect(datedWith(now - 30, [])).toBe(now - 30);
+      expect(datedWith(now - 29, [])).toBe(now);
+      expect(datedWith(now + 40, [])).toBe(now + 40);
+      expect(datedWith(now - 29, [now + 20], now + 20)).toBe(now + 21);
+    }
+  });
+
   it.for([NaN, Infinity, 2 ** 63])('throws a TypeError if the time is %d', (time) => {
     expect(() => createdNow(policy, time, [])).toThrow(TypeError);
   });
