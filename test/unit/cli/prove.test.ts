@@ -98,7 +98,7 @@ describe('keyfold keys prove', () => {
       caller: { host: hostname(), user: userInfo().username },
       dryRun: false,
     };
-    expect(audit).toEqual(lines.map((line) => ({ ...common, ...line })));
+    expect(audit).toEqual(Array.from(lines, (line) => ({ ...common, ...line })));
     expect(await outcomes('--yes')).toEqual({ code: 0, rows: [{ outcome: 'proven' }, { outcome: 'proven' }] });
   });
 
