@@ -343,9 +343,16 @@ describe('KMS emulator: keys', () => {
     expect(await nameOf(kms.send(new ListAliasesCommand({ Limit: 100 })))).toBe('no error');
   });
 
-  it('Encrypt accepts SYMMETRIC_DEFAULT, the algorithm of symmetric keys, as its algorithm', async () => {
-    const named = { KeyId: keyArn, Plaintext: Buffer.from('x'), EncryptionAlgorithm: 'SYMMETRIC_DEFAULT' } as const;
-    expect(await nameOf(kms.send(new EncryptCommand(named)))).toBe('no error');
+  it('Encrypt and Decrypt accept and return SYMMETRIC_DEFAULT, the algorithm of symmetric keys', async () => {
+    const EncryptionAlgorithm = 'SYMMETRIC_DEFAULT';
+    const sealed = await kms.send(
+      new EncryptCommand({ KeyId: keyArn, Plaintext: Buffer.from('x'), EncryptionAlgorithm }),
+    );
+    const { CiphertextBlob } = sealed;
+    const opened = await kms.send(new DecryptCommand({ CiphertextBlob, EncryptionAlgorithm }));
+    for (const answer of [sealed, opened]) expect(answer).toMatchObject({ KeyId: keyArn, EncryptionAlgorithm });
+    const asymmetric = { CiphertextBlob, EncryptionAlgorithm: 'RSAES_OAEP_SHA_256' } as const;
+    expect(await nameOf(kms.send(new DecryptCommand(asymmetric)))).toBe('InvalidKeyUsageException');
   });
 
   it('GenerateDataKey returns a key of the requested length, and a ciphertext that decrypts to the same key', async () => {
@@ -766,10 +773,12 @@ describe('KMS emulator: control API', () => {
         { region: REGION, keys: [{ arn: keyArn, state: 'Enabled' }], fault: { kind: 'down' }, calls: { Encrypt: 1 } },
       ],
     });
-    await control(`/regions/${REGION}/fault`, { method: 'DELETE' });
+    const removed = await control(`/regions/${REGION}/fault`, { method: 'DELETE' });
+    expect([removed.status, await removed.json()]).toEqual([200, { region: REGION }]);
     expect(await nameOf(kms.send(encrypt(Buffer.from('x'))))).toBe('no error');
     await control(`/regions/${REGION}/fault`, { method: 'PUT', body: '{"kind":"hang"}' });
-    await control('/faults', { method: 'DELETE' });
+    const cleared = await control('/faults', { method: 'DELETE' });
+    expect([cleared.status, await cleared.json()]).toEqual([200, {}]);
     expect(await nameOf(kms.send(encrypt(Buffer.from('x'))))).toBe('no error');
   });
 

@@ -54,6 +54,14 @@ describe("Lambda's Invoke API in the local world", () => {
     expect(payloadOf(opened)).toEqual({ plaintext: 'aGVsbG8=' });
   });
 
+  it("sends the headers of Lambda's response", async () => {
+    const path = '/2015-03-31/functions/keyfold-seal/invocations';
+    const answer = await fetch(`${api.url}${path}`, { method: 'POST', body: JSON.stringify(HELLO) });
+    const names = ['content-type', 'x-amz-executed-version', 'x-amz-function-error'];
+    expect(names.map((name) => answer.headers.get(name))).toEqual(['application/json', '$LATEST', null]);
+    expect(await answer.json()).toHaveProperty('record');
+  });
+
   it('keeps every digit of a large number', async () => {
     const about = { partition: 'tenant-1', fields: ['$.a'] };
     const documentText = '{"a":12345678901234567890,"b":1.0}';
