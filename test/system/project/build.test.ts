@@ -129,7 +129,7 @@ it('Pkcs11Kms finds its worker file in the package, both from a program and from
 
 describe.each([
   ['static-kms', 60],
-  ['vault-kms', 124],
+  ['vault-kms', 126],
   ['http-client', 60],
   ['aws-kms', 400],
 ] as const)('the bundle of the program %s', (name, limitKiB) => {
