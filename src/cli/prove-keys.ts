@@ -100,8 +100,8 @@ async function proveRow(
   dependencies: CliDependencies,
 ): Promise<RowView> {
   const { now, caller } = dependencies;
-  const { state, proof } = check;
-  if (state !== 'provable' || proof === undefined) return viewOf(check);
+  const { proof } = check;
+  if (proof === undefined) return viewOf(check);
   const row = check.row as EnvelopeKeyRecord;
   const { id, created } = row;
   const table = openTableOf({ id, created, region: request.region }, config, dependencies);

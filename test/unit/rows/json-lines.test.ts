@@ -87,6 +87,7 @@ describe('JsonLinesRows', () => {
     ['a last line without a line feed', '{"r":"old"}', '{"r":"new"}'],
     ['the carriage returns before line feeds', '{"r":"old"}\r\n{"r":"old"}\r\n', '{"r":"new"}\r\n{"r":"new"}\r\n'],
     ['a byte order mark, white space and an empty line', '\ufeff \t{"r":"old"} \n\n', '\ufeff \t{"r":"new"} \n\n'],
+    ['an empty first line', '\n{"r":"old"}\n{"r":"old"}\n', '\n{"r":"new"}\n{"r":"new"}\n'],
   ] as const)('keeps %s', async ([, before, after]) => {
     expect((await replaced(before)).text).toBe(after);
   });

@@ -224,6 +224,11 @@ it('the check of the wraps in a region is good if the configured key opens every
   const unknown = regionOf({ keyArn: undefined });
   const alias = wrappedBy('arn:aws:kms:us-west-2:111122223333:alias/a');
   expect(await checkOf(check, [alias], { regions: [unknown] })).toMatchObject({ state: 'ok' });
+  // Asherah may store a name that is not an ARN. Then KMS finds the key by the wrap.
+  const named: unknown[] = [];
+  const answers = regionOf({ keyArn: undefined }, undefined, named);
+  expect(await checkOf(check, [wrappedBy('alias/asherah')], { regions: [answers] })).toMatchObject({ state: 'ok' });
+  expect(named).toEqual([['wrap 60', undefined]]);
 });
 
 it('the check of the wraps in a region reports wraps that are missing, do not open or were made by another KMS key', async () => {
