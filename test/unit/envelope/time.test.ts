@@ -2,6 +2,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { agingClock } from '../../../src/async/clock.ts';
 import { createdNow, cryptoPolicy, type CryptoPolicy } from '../../../src/envelope/crypto-policy.ts';
+import { findKey } from '../../../src/envelope/find-key.ts';
 import { retirementOf, standingOf } from '../../../src/envelope/key-standing.ts';
 import type { EpochSeconds, KeyId } from '../../../src/records/ids.ts';
 import { KeyfoldError, type DataRowRecord, type EnvelopeKeyRecord, type SessionFactory } from '../../../src/index.ts';
@@ -274,6 +275,16 @@ it('if a key must not seal for several reasons, the most serious reason is repor
   expect(why({ expireAfterMs: DAY_MS, minSealingCreated: created + 1 })).toBe('worn');
   standing.revoked = true;
   expect(why({})).toBe('revoked');
+});
+
+it('findKey looks for rows that are dated at most ten minutes ahead, to the second', async () => {
+  const asked: number[] = [];
+  for (const nowMs of [1_000_000_000_000, 1_000_000_000_999]) {
+    const row = { id: 'id' as KeyId, created: 1_000_086_400 as EpochSeconds, encryptedKey: PAYLOAD, revoked: false };
+    const recent = async (notAfter: number): Promise<[]> => (asked.push(notAfter), []);
+    await findKey({ now: () => nowMs, latest: async () => row, recent, use: async () => undefined });
+  }
+  expect(asked).toEqual([1_000_000_600, 1_000_000_600]);
 });
 
 describe('createdNow', () => {
