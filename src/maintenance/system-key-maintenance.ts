@@ -1,6 +1,7 @@
 import { checkedClock, checkedKeyRecord, checkedKms, checkedMetastore, EVENTS } from '../envelope/checked-ports.ts';
 import {
   ARRAY,
+  byteLengthOf,
   BYTES,
   check,
   FUNCTION,
@@ -13,6 +14,7 @@ import {
   optional,
   optionsOf,
   STRING,
+  type Type,
   type Types,
 } from '../input/checks.ts';
 import { listening } from '../input/defaults.ts';
@@ -127,7 +129,18 @@ const CONCURRENCY = 8;
 
 const STORE = having('load', 'loadLatest', 'store', 'rows', 'replaceKey');
 const REPLACED = oneOf('replaced', 'changed');
-const WRAP_REPORT: Types<WrapReport> = { regions: ARRAY, renewed: optional(BYTES), unreadable: optional(STRING) };
+const WRAP: Type = {
+  called: 'a Uint8Array that is not empty',
+  holds: (value) => BYTES.holds(value) && byteLengthOf(value as Uint8Array) > 0,
+};
+const WRAP_REPORT: Types<WrapReport> = { regions: ARRAY, renewed: optional(WRAP), unreadable: optional(STRING) };
+const ENTRY: Types<RegisteredErasure> = {
+  partition: STRING,
+  erase: STRING,
+  at: NUMBER,
+  due: NUMBER,
+  deletedAt: optional(NUMBER),
+};
 const UNREADABLE_ROW: Types<UnreadableRow> = {
   id: STRING,
   created: optional(NUMBER),
@@ -199,7 +212,9 @@ export class SystemKeyMaintenance {
 
   async #erasuresDue(deadline: Deadline): Promise<Pick<MaintenanceReport, 'erasuresDue' | 'erasuresFault'>> {
     try {
-      const entries = await orAborted(this.#options.erasures?.list() ?? Promise.resolve([]), deadline.signal);
+      const listed = Promise.resolve(this.#options.erasures?.list() ?? []);
+      const given = await orAborted(listed, deadline.signal);
+      const entries = itemsOf(given, 'The answer of erasures.list', (entry, name) => membersOf(entry, name, ENTRY));
       const due = dueErasures(entries, this.#now());
       return due.length === 0 ? {} : { erasuresDue: due };
     } catch (error) {

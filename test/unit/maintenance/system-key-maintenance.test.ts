@@ -66,6 +66,16 @@ describe('the report about erasures', () => {
     expect(await maintenance().run()).not.toHaveProperty('erasuresDue');
   });
 
+  it.for<[string, unknown]>([
+    ['The answer of erasures.list must be an array', 5],
+    ['The answer of erasures.list[0] must be an object', [null]],
+    ['The answer of erasures.list[1].due must be a number', [entry(60), { ...entry(60), due: '60' }]],
+  ])('throws the TypeError "%s" if erasures.list returns a wrong value', async ([message, entries]) => {
+    const error = await errorOf(reported((() => entries) as never));
+    expect(error).toBeInstanceOf(TypeError);
+    expect((error as Error).message).toContain(message);
+  });
+
   it('gives the reason if the erasures cannot be read, and does not make the run fail', async () => {
     const down = new KeyfoldError('MetastoreUnavailable', 'down');
     const { erasuresFault } = await reported(() => Promise.reject(down));
@@ -128,6 +138,10 @@ describe('SystemKeyMaintenance', () => {
     ['The answer of kms.renew must be an object', undefined],
     ['The answer of kms.renew.regions must be an array', {}],
     ['The answer of kms.renew.renewed must be a Uint8Array', { regions: [], renewed: 'wrap' }],
+    [
+      'The answer of kms.renew.renewed must be a Uint8Array that is not empty',
+      { regions: [], renewed: new Uint8Array() },
+    ],
     ['The answer of kms.renew.unreadable must be a string', { regions: [], unreadable: 5 }],
   ])('throws the TypeError "%s" if kms.renew returns a wrong value', async ([message, report]) => {
     await service().session('p').encrypt(PAYLOAD);
