@@ -107,10 +107,11 @@ export class RequestDeadlines {
    */
   within<T>(limits: RequestLimits, start: (deadline: Deadline) => Promise<T>): Promise<T> {
     const { deadlineAtMs, signal } = limits;
-    const known = this.#running.get(limits);
-    const isSame = known !== undefined && known.deadlineAtMs === deadlineAtMs && known.signal === signal;
-    const running = isSame ? known : this.#begin({ deadlineAtMs, signal });
-    this.#running.set(limits, running);
+    let running = this.#running.get(limits);
+    if (running === undefined || running.deadlineAtMs !== deadlineAtMs || running.signal !== signal) {
+      running = { deadlineAtMs, signal, deadline: new RunningDeadline(limits, this.#now), work: new Set() };
+      this.#running.set(limits, running);
+    }
     const work = start(running.deadline);
     // Items that wait for the same key share one promise. Its end must be handled only once.
     if (running.work.has(work)) return work;
@@ -118,15 +119,11 @@ export class RequestDeadlines {
     const end = (): void => {
       running.work.delete(work);
       if (running.work.size > 0) return;
-      if (this.#running.get(limits) === running) this.#running.delete(limits);
+      this.#running.delete(limits);
       running.deadline.end();
     };
     work.then(end, end);
     return work;
-  }
-
-  #begin(limits: RequestLimits): Running {
-    return { ...limits, deadline: new RunningDeadline(limits, this.#now), work: new Set() };
   }
 }
 

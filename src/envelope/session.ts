@@ -168,16 +168,7 @@ export class Session {
    * the session's context, or names a key that is absent
    */
   async decrypt(record: DataRowRecord, limits: RequestLimits = {}): Promise<Buffer> {
-    const given = checkedRecord(record);
-    checkLimits(limits);
-    const binding = bindingToProve(this.#dependencies.contextRules, given, this.#binding);
-    const meta = this.#parentOf(given);
-    const cached = this.#dependencies.keys.cached(meta);
-    if (cached !== undefined) return this.#decrypt(cached, given, binding);
-    const copy = copyOf(given);
-    const plaintext = this.#decrypt(await this.#load(meta, limits), copy, binding);
-    freeNow(copy.data);
-    return plaintext;
+    return this.#decryptChecked(checkedRecord(record), limits);
   }
 
   /**
@@ -188,9 +179,7 @@ export class Session {
     const given = copyOf(checkedRecord(record));
     checkLimits(limits);
     try {
-      const meta = this.#parentOf(given);
-      const parent = this.#dependencies.keys.cached(meta) ?? (await this.#load(meta, limits));
-      this.#open(parent, given, undefined).fill(0);
+      this.#open(await this.#parentOf(given, limits), given, undefined).fill(0);
       return true;
     } catch (error) {
       if (error instanceof KeyfoldError && error.code === 'RecordUnreadable') return false;
@@ -205,11 +194,7 @@ export class Session {
    */
   async decryptJson(text: string, limits: RequestLimits = {}): Promise<Buffer> {
     const record = decodeDataRowRecord(text);
-    checkLimits(limits);
-    const binding = bindingToProve(this.#dependencies.contextRules, record, this.#binding);
-    const meta = this.#parentOf(record);
-    const parent = this.#dependencies.keys.cached(meta) ?? (await this.#load(meta, limits));
-    const plaintext = this.#decrypt(parent, record, binding);
+    const plaintext = await this.#decryptChecked(record, limits);
     freeNow(record.data);
     return plaintext;
   }
@@ -263,8 +248,7 @@ export class Session {
   ): Promise<{ record: DataRowRecord; rewrapped: boolean }> {
     const given = copyOf(checkedRecord(record));
     checkLimits(limits);
-    const meta = this.#parentOf(given);
-    const from = this.#dependencies.keys.cached(meta) ?? (await this.#load(meta, limits));
+    const from = await this.#parentOf(given, limits);
     let to = this.#dependencies.keys.cachedLatest(this.keyId) ?? (await this.#latestKey(limits));
     if (to !== from && this.#dependencies.policy.wearsOut()) to = await this.#successorOf(to, limits);
     for (const key of [from, to]) this.#keyUsed?.(key.standing);
@@ -304,6 +288,19 @@ export class Session {
   /** Returns the given key, or a promise of the next key if this seal retires the given key at its usage limit. */
   #unlessExhausted(key: EnvelopeKey, limits: RequestLimits): EnvelopeKey | Promise<EnvelopeKey> {
     return this.#dependencies.policy.wearsOut() ? this.#successorOf(key, limits) : key;
+  }
+
+  /**
+   * Decrypts a record immediately if the key is cached. Otherwise the method copies the record first, because the
+   * caller may overwrite it while the key loads.
+   */
+  #decryptChecked(record: DataRowRecord, limits: RequestLimits): Buffer | Promise<Buffer> {
+    checkLimits(limits);
+    const binding = bindingToProve(this.#dependencies.contextRules, record, this.#binding);
+    const parent = this.#parentOf(record, limits);
+    if (!(parent instanceof Promise)) return this.#decrypt(parent, record, binding);
+    const copy = copyOf(record);
+    return parent.then((key) => this.#decrypt(key, copy, binding));
   }
 
   /** Opens a record. Reports the record if it opens without a proof although the caller passed a context. */
@@ -364,14 +361,15 @@ export class Session {
   }
 
   /**
-   * The Intermediate Key that the record names.
+   * Returns the Intermediate Key that a record names. Returns a promise only if the key is not cached.
    * @throws KeyfoldError `RecordUnreadable`, before any key is read, if the key belongs to another partition
    */
-  #parentOf(record: DataRowRecord): KeyMeta {
+  #parentOf(record: DataRowRecord, limits: RequestLimits): EnvelopeKey | Promise<EnvelopeKey> {
     const { id, created } = record.key.parent;
     const isOurs = id === this.keyId || this.#dependencies.naming.isIntermediateKeyOf(this.#partition, id);
     if (isOurs && Number.isSafeInteger(created)) {
-      return { id: id as KeyId, created: created as EpochSeconds };
+      const meta = { id: id as KeyId, created: created as EpochSeconds };
+      return this.#dependencies.keys.cached(meta) ?? this.#load(meta, limits);
     }
     throw recordUnreadable('it names a key that is not of this partition');
   }

@@ -36,7 +36,6 @@ import { decodeKekEnvelope, encodeKekEnvelope, type RegionalKek } from './kek-en
 import { keyFaults, parseKmsArn } from './key-arn.ts';
 import type { KmsRegion, Wrap } from './kms-region.ts';
 import type { RegionState } from './region-health.ts';
-import { onCopyOf } from './own-copy.ts';
 import { kekOf, openIn } from './regional-wraps.ts';
 import { RegionalKms, type KmsTimeouts, type RegionalKmsOptions } from './regional-kms.ts';
 
@@ -157,10 +156,8 @@ export class AwsKms implements KeyManagementService, WrapRenewer {
   async wrap(key: Uint8Array, deadline: Deadline): Promise<Wrapped> {
     check(key, 'key', BYTES);
     checkDeadline(deadline);
-    return onCopyOf(key, (copy) => this.#wrap(copy, deadline));
-  }
-
-  async #wrap(key: Uint8Array, deadline: Deadline): Promise<Wrapped> {
+    // A copy of the key, because the caller may overwrite the key while KMS answers.
+    const systemKey = createSecretKey(key);
     const generated = await this.#failover.firstAnswer(this.#regions, {
       action: 'GenerateDataKey',
       deadline,
@@ -170,7 +167,9 @@ export class AwsKms implements KeyManagementService, WrapRenewer {
     const { region, answer } = generated;
     this.#noteFailover(region);
     try {
-      const encryptedKey = seal(createSecretKey(answer.plaintext), key);
+      const bytes = systemKey.export();
+      const encryptedKey = seal(createSecretKey(answer.plaintext), bytes);
+      bytes.fill(0);
       const others = await this.#wrapInOthers(region, answer.plaintext, deadline);
       const wrapped = encodeKekEnvelope({ encryptedKey, kmsKeks: [kekOf(region, answer), ...others] });
       return { wrapped, rowProof: { key: rowProofKey(answer.plaintext), sealed: encryptedKey } };

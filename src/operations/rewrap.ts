@@ -39,7 +39,8 @@ export const rewrap: ItemOperation<GivenRecord> = {
   run: async ({ record, form }, { session, limits }) => {
     const result = await session.rewrap(record, limits);
     const answer = `{"record":${writeRecord(result.record, form)},"rewrapped":${result.rewrapped}}`;
-    for (const { data } of [record, result.record]) freeNow(data);
+    freeNow(record.data);
+    freeNow(result.record.data);
     return answer;
   },
 };

@@ -80,9 +80,12 @@ export function checkedRecord(record: DataRowRecord): DataRowRecord {
 
 /** Copies a checked record, because its caller may overwrite the bytes while a key loads. */
 export function copyOf({ key, proof, data }: DataRowRecord): DataRowRecord {
-  const [encryptedKey, payload] = [Buffer.from(viewOf(key.encryptedKey)), Buffer.from(viewOf(data))];
-  const copy = { key: { ...key, encryptedKey }, data: payload };
-  return proof === undefined ? copy : { ...copy, proof: Buffer.from(viewOf(proof)) };
+  const ownKey = { ...key, encryptedKey: ownBytes(key.encryptedKey) };
+  return { key: ownKey, ...(proof && { proof: ownBytes(proof) }), data: ownBytes(data) };
+}
+
+function ownBytes(array: Uint8Array): Buffer {
+  return Buffer.from(viewOf(array));
 }
 
 function memberOf<T extends object, K extends keyof T & string>(object: T, member: K, name: string): T[K] {
