@@ -124,6 +124,16 @@ function hang(_bytes: Uint8Array, { signal }: Deadline): Promise<never> {
   });
 }
 
+/** The outcome of the case about aborted calls, for a KMS that rejects an aborted unwrap with this error. */
+function outcomeOfAbort(errorOfAbort: (signal: AbortSignal) => Error): Promise<unknown> {
+  const unwrap: KeyManagementService['unwrap'] = async (wrapped, { signal }) => {
+    if (signal.aborted) throw errorOfAbort(signal);
+    return sound.unwrap(wrapped);
+  };
+  const aborts = kmsContract(() => kms({ unwrap })).find(({ name }) => name.includes('aborted deadline'));
+  return aborts?.run().catch((error: unknown) => error) ?? Promise.reject(new Error('no such case'));
+}
+
 describe('kmsContract', () => {
   it.each<[string, () => KeyManagementService, string]>([
     [
@@ -495,6 +505,12 @@ describe('kmsContract', () => {
     const names = new Set(kmsContract(() => sound).map(({ name }) => name));
     const one = kmsContract(() => sound, options).find(({ name }) => !names.has(name));
     expect(await errorOf(one?.run() ?? Promise.resolve())).toMatchObject({ message, cause });
+  });
+
+  it('accepts only the reason of an aborted signal as the error of its call, and names the call', async () => {
+    expect(await outcomeOfAbort(({ reason }) => reason as Error)).toBeUndefined();
+    const message = 'unwrap must reject with the reason of an aborted signal.';
+    expect(await outcomeOfAbort(() => FOREIGN)).toMatchObject({ message, cause: FOREIGN });
   });
 
   it.for([

@@ -96,7 +96,9 @@ describe('metastoreContract', () => {
       loadLatest: (id) => memory.loadLatest(id),
       store: (record) => memory.store(record),
     });
-    expect(await failuresOf(metastoreContract(open))).toEqual([]);
+    const sick: Metastore = { load: down, loadLatest: down, store: down };
+    const cases = metastoreContract(open, { openFailing: () => sick, openMissing: () => sick });
+    expect(await failuresOf(cases)).toEqual([]);
   });
 
   type Wrong = [string, (sound: MemoryMetastore) => Partial<Metastore>, string];
