@@ -106,7 +106,7 @@ it('selectValues takes at most 1,000,000 steps for the paths of one request', ()
   expect(() => selectValues(root, [tenWildcards, '$.a'], { allowMissing: true })).toThrow('more than 1000000 steps');
 });
 
-it('readers takes at most 1,000,000 steps for all paths together, even if several fields use a path', () => {
+it('the function readers takes at most 1,000,000 steps for all paths together, even if several fields use a path', () => {
   // Each use of a path takes 600,200 steps: 200 selectors for each of 3,001 values.
   const root = locateValues(`{"id":7,"more":[${'0,'.repeat(2_997)}0]}`);
   const [one, other] = readers(
