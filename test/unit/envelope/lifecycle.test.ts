@@ -390,7 +390,10 @@ describe('decrypt', () => {
     for (const row of world.metastore.ofKind('SK')) world.metastore.remove(row);
     expect(await codeOf(world.process({ regionSuffix }).session('p').decrypt(record))).toBe('KeyNotYetVisible');
     world.clock.advance(16 * MINUTE_MS);
-    expect(await codeOf(world.process({ regionSuffix }).session('p').decrypt(record))).toBe('KeyRowUnreadable');
+    expect(await errorOf(world.process({ regionSuffix }).session('p').decrypt(record))).toMatchObject({
+      code: 'KeyRowUnreadable',
+      message: expect.stringMatching(/cannot be read: its System Key is absent\.$/) as string,
+    });
     const row = world.metastore.ofKind('IK').at(-1) as EnvelopeKeyRecord;
     const parent = { ...row.parent, created: Math.floor(world.clock.nowMs / 1000) } as EnvelopeKeyRecord['parent'];
     world.metastore.change(row, { parent });

@@ -134,9 +134,15 @@ describe('the bytes of a key', () => {
     const session = world.process().session('p');
     expect(await codeOf(session.decrypt({ ...record, key: { ...record.key, encryptedKey } }))).toBe('RecordUnreadable');
     world.metastore.change(intermediate as never, { encryptedKey: misfit(systemKey), proof: undefined });
-    expect(await codeOf(world.process().session('p').decrypt(record))).toBe('KeyRowUnreadable');
+    expect(await errorOf(world.process().session('p').decrypt(record))).toMatchObject({
+      code: 'KeyRowUnreadable',
+      message: expect.stringMatching(/cannot be read: its key does not open under its System Key\.$/) as string,
+    });
     world.metastore.change(system as never, { encryptedKey: misfit(Buffer.alloc(32, 7)), proof: undefined });
-    expect(await codeOf(world.process().session('p').decrypt(record))).toBe('KeyRowUnreadable');
+    expect(await errorOf(world.process().session('p').decrypt(record))).toMatchObject({
+      code: 'KeyRowUnreadable',
+      message: expect.stringMatching(/cannot be read: its key does not have 256 bits\.$/) as string,
+    });
     const misfits = spied.keys.filter(({ length }) => length === size);
     expect(misfits).toEqual(Array(3).fill(Buffer.alloc(size)));
   });
