@@ -57,9 +57,15 @@ function isCount(value: unknown): boolean {
 /** The text output lists at most this many keys. `--json` and `--report` list all of them. */
 const SHOWN_KEYS = 50;
 
-/** Formats the number of records under each key. The key with the most records comes first. */
+/**
+ * Formats the number of records under each key. The key with the most records comes first. If two keys have as many
+ * records, the newer key comes first, and of two keys of one date, the one whose ID is first in order.
+ */
 export function formatKeys(keys: KeyReport['keys']): string[] {
-  const largest = keys.toSorted((a, b) => b.records - a.records).slice(0, SHOWN_KEYS);
+  const inOrder = keys.toSorted(
+    (a, b) => b.records - a.records || b.created - a.created || Buffer.compare(Buffer.from(a.id), Buffer.from(b.id)),
+  );
+  const largest = inOrder.slice(0, SHOWN_KEYS);
   const rows = largest.map((key) => [key.id, String(key.created), String(key.records)]);
   const more = keys.length > SHOWN_KEYS ? [`and ${keys.length - SHOWN_KEYS} keys more`] : [];
   return [...formatTable(['KEY', 'CREATED', 'RECORDS'], rows), ...more];
