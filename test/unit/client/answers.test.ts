@@ -42,6 +42,7 @@ describe('the client', () => {
     ['encrypt', 'an array as the record', 'an object', { record: [RECORD] }],
     ['encrypt', "a record whose key's date is text", 'a record', { record: recordWith({ Created: '2' }) }],
     ['encrypt', "a record whose key's date has a fraction", 'a record', { record: recordWith({ Created: 2.5 }) }],
+    ['encrypt', "a record whose key's date is 2^53", 'a record', { record: recordWith({ Created: 2 ** 53 }) }],
     ['encrypt', 'a record whose key is not base64', 'a record', { record: recordWith({ Key: 'not base64' }) }],
     ['encrypt', 'a record whose key is a number', 'a record', { record: recordWith({ Key: 5 }) }],
     ['encrypt', 'a record whose parent key is an array', 'an object', { record: recordWith({ ParentKeyMeta: [] }) }],

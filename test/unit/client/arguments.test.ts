@@ -2,7 +2,7 @@ import vm from 'node:vm';
 import { KMSClient } from '@aws-sdk/client-kms';
 import { LambdaClient } from '@aws-sdk/client-lambda';
 import { describe, expect, it } from 'vitest';
-import { KeyfoldClient, KeyfoldServiceError } from '../../../src/client/index.ts';
+import { KeyfoldClient, KeyfoldServiceError, KeyfoldTransportError } from '../../../src/client/index.ts';
 import { LOCAL_CREDENTIALS } from '../../support/local-credentials.ts';
 import { LambdaTransport } from '../../../src/client/lambda.ts';
 import { errorOf } from '../../support/fakes.ts';
@@ -93,12 +93,18 @@ describe('PartitionClient', () => {
         [
           client.encrypt(payload, { context }),
           client.decrypt('kf1.x', { context }),
+          client.encrypt(payload, { context: 'id' as never }),
+          client.encrypt(payload, { format: 5 as never }),
           client.decrypt('kf1.x', { path: 5 as never }),
+          client.decrypt('kf1.x', { context: 'id' as never }),
           client.encryptBatch([payload, { plaintext: payload, context }]),
           client.encryptBatch([{ plaintext: 'x' as never }]),
+          client.encryptBatch([{ plaintext: payload, context: 'id' as never }]),
           client.encryptBatch([payload], { shareDataRowKey: 'no' as never }),
           client.decryptBatch(['kf1.x', { record: 'kf1.x', context }]),
           client.decryptBatch([{ record }]),
+          client.decryptBatch([{ record: 'kf1.x', context: 'id' as never }]),
+          client.decryptBatch([{ record: 'kf1.x', path: 5 as never }]),
           client.decryptBatch([{ record: 'kf1.x', paht: '$' } as never]),
           client.rewrap('kf1.x', { context } as never),
           client.rewrapBatch(['kf1.x', record]),
@@ -113,12 +119,18 @@ describe('PartitionClient', () => {
     ).toEqual([
       'options.context.id must be a string, not a number.',
       'options.context.id must be a string, not a number.',
+      'options.context must be an object, not a string.',
+      'options.format must be a string, not a number.',
       'options.path must be a string, not a number.',
+      'options.context must be an object, not a string.',
       'plaintexts[1].context.id must be a string, not a number.',
       'plaintexts[0].plaintext must be a Uint8Array whose buffer is not detached, not a string.',
+      'plaintexts[0].context must be an object, not a string.',
       'options.shareDataRowKey must be a boolean, not a string.',
       'records[1].context.id must be a string, not a number.',
       'records[0].record.Data must be a string, not a number.',
+      'records[0].context must be an object, not a string.',
+      'records[0].path must be a string, not a number.',
       'records[0] has no option paht. Its options are record, context, path.',
       'options has no option context. Its options are signal, format.',
       'records[1].Data must be a string, not a number.',
@@ -257,4 +269,24 @@ describe('new KeyfoldClient', () => {
     const client = new KeyfoldClient({ http });
     expect(await refusalOf(client.partition('p').decrypt('kf1.x'))).toContain('http.authorization');
   });
+});
+
+it.for<[message: string, create: () => unknown]>([
+  ['code must be an ErrorCode, not a string.', () => new KeyfoldServiceError('Unreachable' as never, 'x')],
+  ['code must be an ErrorCode, not a string.', () => new KeyfoldServiceError('toString' as never, 'x')],
+  ['message must be a string, not a number.', () => new KeyfoldServiceError('Internal', 5 as never)],
+  ['code must be a TransportErrorCode, not a string.', () => new KeyfoldTransportError('Internal' as never, 'x')],
+  ['code must be a TransportErrorCode, not a string.', () => new KeyfoldTransportError('toString' as never, 'x')],
+  [
+    'code must be a TransportErrorCode, not another object.',
+    () => new KeyfoldTransportError(['Forbidden'] as never, 'x'),
+  ],
+  ['message must be a string, not a number.', () => new KeyfoldTransportError('Forbidden', 5 as never)],
+])('the constructor of a client\'s error throws the TypeError "%s"', ([message, create]) => {
+  expect(create).toThrow(new TypeError(message));
+});
+
+it('KeyfoldClient throws a TypeError if the partition is not a string', () => {
+  const client = new KeyfoldClient({ http: HTTP });
+  expect(() => client.partition(5 as never)).toThrow(new TypeError('partition must be a string, not a number.'));
 });
