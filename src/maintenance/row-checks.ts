@@ -22,6 +22,7 @@ export interface RowCheck {
    * - `refused`: the row's proof is invalid, or the row has no proof and failed a check. `why` gives the reason.
    */
   readonly state: 'proven' | 'provable' | 'refused';
+  /** The proof to add. Present if, and only if, the state is `provable`. */
   readonly proof?: Buffer;
   readonly why?: string;
 }
