@@ -10,7 +10,7 @@ const faultSchema = v.variant('kind', [
   v.strictObject({ kind: v.literal('reset'), actions }),
   v.strictObject({ kind: v.literal('garbage'), actions }),
   v.strictObject({ kind: v.literal('latency'), ms: milliseconds, actions }),
-  v.strictObject({ kind: v.literal('throttle'), perSecond: v.pipe(v.number(), v.minValue(0)), actions }),
+  v.strictObject({ kind: v.literal('throttle'), perSecond: v.pipe(v.number(), v.finite(), v.minValue(0)), actions }),
   v.strictObject({
     kind: v.literal('error'),
     name: v.pipe(v.string(), v.regex(/^\w{1,100}$/)),

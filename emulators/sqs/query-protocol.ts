@@ -3,10 +3,12 @@
  * the path of a member, separated by dots. A response is XML. This file converts requests to the JSON protocol, and
  * JSON responses and errors to XML.
  */
-import type { SqsError } from './sqs-error.ts';
+import { invalid, type SqsError } from './sqs-error.ts';
 
 type Tree = { [name: string]: Tree | string };
 
+/** More parts than the name of any parameter has. `membersOf` recurses once for each part. */
+const MAX_PARTS = 10;
 /** Maps the names of lists in the query protocol to their names in the JSON protocol. */
 const LISTS = new Map([
   ['AttributeName', 'AttributeNames'],
@@ -44,11 +46,15 @@ const CODES: Readonly<Record<string, string>> = {
 const PREFIXED =
   /^(?:EmptyBatch|TooManyEntries|BatchEntryIds|BatchRequest|InvalidBatch|MessageNotInflight|Unsupported)/;
 
-/** Converts a form-encoded request to the members of a request in the JSON protocol. */
+/**
+ * Converts a form-encoded request to the members of a request in the JSON protocol.
+ * @throws SqsError if a parameter's name has too many parts
+ */
 export function readForm(form: URLSearchParams): Record<string, unknown> {
   const tree: Tree = {};
   for (const [path, value] of form) {
-    const names = path.split('.');
+    const names = path.split('.', MAX_PARTS + 1);
+    if (names.length > MAX_PARTS) throw invalid(`The name of a parameter has more than ${MAX_PARTS} parts.`);
     let at = tree;
     for (const name of names.slice(0, -1)) at = branch(at, name);
     define(at, names.at(-1) ?? '', value);
@@ -84,7 +90,12 @@ function membersOf(tree: Tree): Record<string, unknown> {
 
 function pairOf(item: unknown): [string, unknown] {
   const { Name, Key, Value } = Object(item) as Record<string, unknown>;
-  return [String(Name ?? Key), Value];
+  return [textOf(Name ?? Key), Value];
+}
+
+/** The value, if it is a string. `String` would call the `toString` of an object that a client sent. */
+export function textOf(value: unknown): string {
+  return typeof value === 'string' ? value : '';
 }
 
 /** Converts a JSON protocol response to XML. */

@@ -5,7 +5,7 @@ import { onlyFromThisMachine, readBody } from '../http-body.ts';
 import { close, listen } from '../listen.ts';
 import { ACTIONS } from './actions.ts';
 import { Input } from './input.ts';
-import { errorToXml, queryCode, readForm, toXml } from './query-protocol.ts';
+import { errorToXml, queryCode, readForm, textOf, toXml } from './query-protocol.ts';
 import type { QueueAttributes } from './queue-attributes.ts';
 import { QueueStore } from './queue-store.ts';
 import { invalid, serialization, SqsError } from './sqs-error.ts';
@@ -83,7 +83,7 @@ async function answer(
     }
     const { action, members } = readRequest(request, bytes);
     const { QueueName, QueueUrl = '' } = members as { QueueName?: unknown; QueueUrl?: unknown };
-    onCall?.(action, String(QueueName ?? QueueUrl).replace(/^.*\//, ''));
+    onCall?.(action, textOf(QueueName ?? QueueUrl).replace(/^.*\//, ''));
     const known = Object.hasOwn(ACTIONS, action) ? ACTIONS[action] : undefined;
     if (known === undefined) throw new SqsError('UnknownOperationException', `The action '${action}' is not emulated`);
     const answered = await known.perform(store, new Input(members, known.members), gone.signal);
@@ -116,7 +116,7 @@ function readRequest({ url = '/', headers }: IncomingMessage, body: Buffer): { a
   const text = `${search}&${body.toString()}`;
   if (!isUtf8(body) || !isUtf8(percentDecoded(text))) throw invalid('The request is not UTF-8.');
   const { Action: action = '', Version: _, ...members } = readForm(new URLSearchParams(text));
-  return { action: String(action), members: { ...queue, ...members } };
+  return { action: textOf(action), members: { ...queue, ...members } };
 }
 
 /** The bytes of a query or form, with its percent-encoding decoded. */

@@ -81,7 +81,7 @@ describe('the KMS emulator', () => {
   const error = { kind: 'error', name: 'X' };
   it.for([
     ['ms', { kind: 'latency' }, [0, 600_000], [-1, 600_001, 0.5, '5', null]],
-    ['perSecond', { kind: 'throttle' }, [0, 0.5, 1e6], [-0.5, '5', null]],
+    ['perSecond', { kind: 'throttle' }, [0, 0.5, 1e6], [-0.5, Infinity, '5', null]],
     ['status', error, [400, 599], [399, 600, 400.5, '400', null]],
     ['rate', error, [0, 0.5, 1], [-0.1, 1.1, '1', null]],
     ['name', error, ['a', 'A_9', text(100)], ['', text(101), 'a b', 'a-b', 'a.b', 'a:b', 'é', ' a', 'a\n', 5]],

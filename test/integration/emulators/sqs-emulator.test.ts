@@ -1026,6 +1026,22 @@ it.for(['//', '*', '//elsewhere.example/?Action=x', 'http://127.0.0.1/?Action=x'
   },
 );
 
+it('the SQS emulator responds with an error if an object that a client sent has the member toString', async () => {
+  const told = await startSqsEmulator({ onCall: () => {} });
+  const statuses: number[] = [];
+  for (const [target, body] of [
+    ['AmazonSQS.GetQueueUrl', '{"QueueName":{"toString":1}}'],
+    ['AmazonSQS.SendMessage', '{"QueueUrl":{"toString":1}}'],
+    ['', 'Action.toString=1'],
+    ['', 'Action=CreateQueue&QueueName=q&Attribute.1.Name.toString=1'],
+  ] as const) {
+    const headers: Record<string, string> = target === '' ? {} : { 'x-amz-target': target };
+    statuses.push((await fetch(told.endpoint, { method: 'POST', headers, body })).status);
+  }
+  expect(statuses).toEqual([400, 400, 400, 400]);
+  await told.close();
+});
+
 it('the SQS emulator passes the action and the queue of each call to the callback onCall', async () => {
   const calls: string[] = [];
   const told = await startSqsEmulator({ onCall: (action, name) => calls.push(`${action} ${name}`) });
@@ -1175,6 +1191,11 @@ describe('SQS emulator: query protocol of older AWS CLIs', () => {
       'a parameter named constructor',
       { Action: 'CreateQueue', QueueName: 'q', 'constructor.1.Name': 'x' },
       'AWS.SimpleQueueService.UnsupportedOperation',
+    ],
+    [
+      'a parameter whose name has 100,000 parts',
+      { Action: 'CreateQueue', QueueName: 'q', ['a.'.repeat(100_000)]: 'x' },
+      'InvalidParameterValue',
     ],
     [
       'a parameter named __proto__',
