@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { type CfnResource, type CfnStack, NestedStack, type Stack, Token } from 'aws-cdk-lib';
+import { type CfnResource, type CfnStack, Fn, NestedStack, type Stack, Token } from 'aws-cdk-lib';
 import { CfnInclude } from 'aws-cdk-lib/cloudformation-include';
 import { Construct } from 'constructs';
 import { STRING, check, checked, itemsOf, type Type } from '../input/checks.ts';
@@ -99,4 +99,13 @@ export function requirePlaceOf(
  */
 export function stringsOf(given: unknown, name: string): readonly string[] | undefined {
   return given === undefined ? undefined : (itemsOf(given, name, checked(STRING)) as string[]);
+}
+
+/**
+ * Like {@link stringsOf}. A list that is not known before the deployment, such as a parameter of the stack, becomes one
+ * string with commas.
+ */
+export function textsOf(given: unknown, name: string): readonly string[] | undefined {
+  const strings = stringsOf(given, name);
+  return Token.isUnresolved(given) ? [Fn.join(',', given as string[])] : strings;
 }

@@ -1,8 +1,8 @@
-import { Aws, type CfnTag, Fn, type ITaggableV2, Lazy, Stack, TagManager, TagType } from 'aws-cdk-lib';
+import { Aws, type CfnTag, Fn, type ITaggableV2, Lazy, Stack, TagManager, TagType, Token } from 'aws-cdk-lib';
 import type { CfnGlobalTable } from 'aws-cdk-lib/aws-dynamodb';
 import { Construct } from 'constructs';
 import { ARRAY, STRING, optional, optionsOf } from '../input/checks.ts';
-import { checkedScope, InfraTemplate, stringsOf } from './infra-template.ts';
+import { checkedScope, InfraTemplate, stringsOf, textsOf } from './infra-template.ts';
 
 /**
  * The logical ID of the nested stack that contains the roles. CloudFormation puts this ID into each role's name, after
@@ -72,6 +72,8 @@ export class KeyTable extends Construct implements ITaggableV2 {
       writers: optional(ARRAY),
     });
     const replicas = stringsOf(given.replicaRegions, 'props.replicaRegions') ?? [];
+    if (Token.isUnresolved(given.replicaRegions))
+      throw new TypeError('props.replicaRegions must be known when the app is synthesized.');
     if (replicas.length > 3) throw new TypeError('props.replicaRegions must have at most three regions.');
     const regions = [Stack.of(this).region, ...replicas];
     if (replicas.includes('') || new Set(regions).size < regions.length)
@@ -92,7 +94,7 @@ export class KeyTable extends Construct implements ITaggableV2 {
       {
         option: 'props.writers',
         parameter: 'WriterArns',
-        value: [roles, ...(stringsOf(given.writers, 'props.writers') ?? [])],
+        value: [roles, ...(textsOf(given.writers, 'props.writers') ?? [])],
       },
     ]);
     tagReplicas(template.included('Table') as CfnGlobalTable, this.cdkTagManager);

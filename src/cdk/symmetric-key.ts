@@ -2,7 +2,7 @@ import { ArnFormat, Stack } from 'aws-cdk-lib';
 import { type IManagedPolicy, ManagedPolicy } from 'aws-cdk-lib/aws-iam';
 import { Construct } from 'constructs';
 import { ARRAY, BOOLEAN, NUMBER, STRING, oneOf, optional, optionsOf } from '../input/checks.ts';
-import { checkedScope, InfraTemplate, requirePlaceOf, stringsOf } from './infra-template.ts';
+import { checkedScope, InfraTemplate, requirePlaceOf, textsOf } from './infra-template.ts';
 
 /** The options of a {@link SymmetricKey}. Each option sets a parameter of `infra/keys.yml`. */
 export interface SymmetricKeyProps {
@@ -122,7 +122,7 @@ export class SymmetricKey extends Construct {
       aliasTargetArn: optional(STRING),
     });
     const list = (option: keyof SymmetricKeyProps): readonly string[] | undefined =>
-      stringsOf(given[option], `props.${option}`);
+      textsOf(given[option], `props.${option}`);
     const policyRegions = list('policyRegions');
     const template = new InfraTemplate(this, 'Stack', 'keys.yml', [
       { option: 'props.name', parameter: 'Name', value: given.name },

@@ -1,5 +1,5 @@
 /** Compares the keys and tables that `keyfold/cdk` synthesizes with the templates that `npm run deploy` deploys. */
-import { Tags } from 'aws-cdk-lib';
+import { CfnParameter, Fn, Tags } from 'aws-cdk-lib';
 import { Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import { afterAll, describe, expect, it } from 'vitest';
 import { KeyTable, SymmetricKey } from '../../../src/cdk/index.ts';
@@ -32,6 +32,25 @@ function policiesOf(policyRegions?: string[], keyNumber?: number): string {
 }
 
 afterAll(removeOutputs);
+
+it('accepts lists that are known only when the stack is deployed, except for replicas', () => {
+  const stack = stackOf();
+  const list = new CfnParameter(stack, 'List', { type: 'CommaDelimitedList' }).valueAsList;
+  new SymmetricKey(stack, 'Key', { ...KEY, administrators: list, viaServices: Fn.split(',', Fn.importValue('x')) });
+  const joined = { 'Fn::Join': [',', { Ref: 'List' }] };
+  expect(() => new KeyTable(stack, 'Bad', { ...TABLE, replicaRegions: list })).toThrow(
+    new TypeError('props.replicaRegions must be known when the app is synthesized.'),
+  );
+  expect(parametersOf(synthesize(stack))).toEqual({
+    Classification: 'confidential',
+    AdministratorArns: joined,
+    ViaServices: { 'Fn::Join': [',', { 'Fn::Split': [',', { 'Fn::ImportValue': 'x' }] }] },
+  });
+  const writers = stackOf();
+  const own = new CfnParameter(writers, 'List', { type: 'CommaDelimitedList' }).valueAsList;
+  new KeyTable(writers, 'Table', { ...TABLE, writers: own });
+  expect(JSON.stringify(parametersOf(synthesize(writers)))).toContain(JSON.stringify(joined));
+});
 
 describe('SymmetricKey', () => {
   it('deploys the template keys.yml, with each option as a parameter', () => {
