@@ -102,7 +102,9 @@ function readAttribute(name: string, attribute: unknown): WireAttribute {
 
 function isNumber(value: string): boolean {
   const size = Math.abs(Number(value));
-  return /^[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?$/i.test(value) && (size === 0 || (size >= 1e-128 && size <= 1e126));
+  return (
+    /^[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?$/i.test(value) && (size === 0 || (size >= 1e-128 && size <= 1e126))
+  );
 }
 
 /** The size of a message in bytes: its body, and the names, types and values of its attributes. */

@@ -220,6 +220,10 @@ describe('the SQS emulator', () => {
     expect(await outcomes(number, ...others)).toEqual(same(false, ...others));
   });
 
+  it('reads each digit of a number once, so that a million digits before another character cost little', async () => {
+    expect(await number(`${'1'.repeat(1_000_000)}x`)).toBe(false);
+  });
+
   it('accepts one to nine digits as a number, both in a parameter and in an attribute of a queue', async () => {
     for (const accepts of [timeout, delay]) {
       expect(await accepted('?', accepts)).toBe(DIGITS);
