@@ -1,4 +1,4 @@
-import { open, readFile, stat, type FileHandle } from 'node:fs/promises';
+import { open, stat, type FileHandle } from 'node:fs/promises';
 import { freeNow } from '../crypto/free-now.ts';
 import { utf8Of } from '../crypto/utf8.ts';
 import { KeyfoldError } from '../errors.ts';
@@ -7,19 +7,25 @@ import type { CliDependencies } from './dependencies.ts';
 
 /**
  * Reads the text of a file, or of standard input if the name is `-`.
- * @throws KeyfoldError `InvalidRequest` if there is no such file, or if it is not UTF-8
+ * @throws KeyfoldError `InvalidRequest` if there is no such file, if it is too long, or if it is not UTF-8
  */
-export async function textOf(source: string, { stdin }: CliDependencies): Promise<string> {
-  const text = utf8Of(source === '-' ? await bytesOf(stdin) : await readFile(source).catch(noSuchFile(source)));
-  if (text !== undefined) return text;
+export async function textOf(source: string, { stdin }: CliDependencies, maxBytes = MAX_LINE_BYTES): Promise<string> {
   const name = source === '-' ? 'Standard input' : `The file ${source}`;
+  const chunks: Buffer[] = [];
+  let sizeBytes = 0;
+  for await (const chunk of await streamOf(source, stdin)) {
+    sizeBytes += (chunk as Buffer).length;
+    if (sizeBytes > maxBytes) throw new KeyfoldError('InvalidRequest', `${name} is longer than ${maxBytes} bytes.`);
+    chunks.push(Buffer.from(chunk as Buffer));
+  }
+  const text = utf8Of(Buffer.concat(chunks));
+  if (text !== undefined) return text;
   throw new KeyfoldError('InvalidRequest', `${name} is not UTF-8.`);
 }
 
-async function bytesOf(stdin: CliDependencies['stdin']): Promise<Buffer> {
-  const chunks: Uint8Array[] = [];
-  for await (const chunk of stdin) chunks.push(chunk as Uint8Array);
-  return Buffer.concat(chunks);
+/** Opens a file, or standard input if the name is `-`. A chunk is valid only until the next one is read. */
+async function streamOf(source: string, stdin: CliDependencies['stdin']): Promise<AsyncIterable<unknown>> {
+  return source === '-' ? stdin : chunksOf(await open(source).catch(noSuchFile(source)), source);
 }
 
 /**
@@ -39,9 +45,7 @@ const CHUNK_BYTES = 1_048_576;
  * @throws KeyfoldError `InvalidRequest` if there is no such file
  */
 export async function linesOf(source: string, { stdin }: CliDependencies): Promise<AsyncIterable<string | undefined>> {
-  if (source === '-') return linesIn(stdin);
-  const file = await open(source).catch(noSuchFile(source));
-  return linesIn(chunksOf(file, source));
+  return linesIn(await streamOf(source, stdin));
 }
 
 /**

@@ -42,6 +42,17 @@ it('textOf refuses a file or standard input that is not UTF-8', async () => {
   await rm(folder, { recursive: true });
 });
 
+it('textOf refuses input that is too long, and reads no further', async () => {
+  let chunks = 0;
+  const stdin = (async function* () {
+    for (; chunks < 1000; chunks += 1) yield Buffer.from('12345');
+  })();
+  await expect(textOf('-', { stdin } as never, 9)).rejects.toThrow('Standard input is longer than 9 bytes.');
+  expect(chunks).toBe(1);
+  const longest = { stdin: Readable.from([Buffer.from('123456789')]) };
+  expect(await textOf('-', longest as never, 9)).toBe('123456789');
+});
+
 it('textOf joins the chunks of standard input in their order, even if a chunk ends within a character', async () => {
   const [first, second, third] = ['a\u20ac', 'b', 'c'].map((text) => Buffer.from(text)) as [Buffer, Buffer, Buffer];
   const stdin = Readable.from([first.subarray(0, 2), first.subarray(2), second, third]);
