@@ -91,13 +91,14 @@ function needsOperator(error: Error): boolean {
 }
 
 /**
- * The messages of an error's causes. For `Internal`, only the name and the stack frames of a cause are kept, because
- * its text may quote data.
+ * The messages of an error's causes, at most {@link MAX_LISTED}. For `Internal`, only the name and the stack frames of
+ * a cause are kept, because its text may quote data.
  */
 function reasonsOf(error: KeyfoldError): string[] {
   const reasons: string[] = [];
   let isInternal = error.code === 'Internal';
-  for (let cause: unknown = error.cause; cause instanceof Error; cause = cause.cause) {
+  // An error may be its own cause.
+  for (let cause = error.cause; cause instanceof Error && reasons.length < MAX_LISTED; cause = cause.cause) {
     reasons.push(isInternal ? `${cause.name}${framesOf(cause)}` : cause.message);
     isInternal ||= cause instanceof KeyfoldError && cause.code === 'Internal';
   }
@@ -106,10 +107,7 @@ function reasonsOf(error: KeyfoldError): string[] {
 
 function framesOf(error: Error): string {
   // Remove the message first, because its lines may look like stack frames.
-  const frames = (error.stack ?? '')
-    .replace(error.message, '')
-    .split('\n')
-    .filter((line) => /^\s+at /.test(line));
+  const frames = (error.stack ?? '').replace(error.message, '').match(/\n +at .*/g) ?? [];
   return frames
     .slice(0, 8)
     .map((line) => ` ${line.trim()}`)

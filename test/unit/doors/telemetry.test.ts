@@ -465,6 +465,13 @@ describe('the log line of a failure', () => {
     expect(logged()).toMatchObject([{ reasons: ['outer', 'inner'] }]);
   });
 
+  it('logs ten reasons of an error that is its own cause', () => {
+    const cause = new Error('again');
+    cause.cause = cause;
+    telemetry.requestFailed(new KeyfoldError('KmsUnavailable', 'No region answered.', { cause }));
+    expect(logged()).toMatchObject([{ reasons: Array(10).fill('again') }]);
+  });
+
   it('has at most ten different causes and ten different messages', () => {
     const errors = Array.from({ length: 12 }, (_, i) => {
       const cause = new Error(`reason ${i}`);
