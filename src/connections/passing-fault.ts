@@ -8,16 +8,34 @@ const PASSING = /^(?:UND_ERR_(?:(?:CONNECT|HEADERS|BODY)_TIMEOUT|SOCKET)|EMFILE|
 /** The number of causes in which {@link mayPass} looks for a code. `fetch` has its reason in its first cause. */
 const MAX_CAUSES = 10;
 
+/** The error with which the SDK's search ends if it has found no credentials anywhere. */
+const NOTHING_FOUND = 'Could not load credentials from any providers';
+
 type SdkError = Parameters<typeof isTransientError>[0];
 
 /**
  * Whether another attempt may succeed: after throttling, a 5xx response or a network error, according to the SDK or to
- * the code of the error or of one of its causes.
+ * the code of the error or of one of its causes, or after an agent in the environment had no credentials.
  */
 export function mayPass(thrown: unknown): boolean {
   const error = (thrown instanceof Error ? thrown : new Error()) as SdkError;
   const { httpStatusCode: status = 0 } = error.$metadata ?? {};
-  return isThrottlingError(error) || isTransient(error) || (status >= 500 && status <= 599) || hasPassingCode(thrown);
+  return (
+    isThrottlingError(error) ||
+    isTransient(error) ||
+    (status >= 500 && status <= 599) ||
+    hasPassingCode(thrown) ||
+    (error.message === NOTHING_FOUND && isPromisedCredentials())
+  );
+}
+
+/**
+ * Whether the environment names the address of an agent that has credentials, as on ECS and EKS. If the SDK found none,
+ * that agent has failed or throttled. The SDK's error does not say so.
+ */
+function isPromisedCredentials(): boolean {
+  const { AWS_CONTAINER_CREDENTIALS_FULL_URI: full, AWS_CONTAINER_CREDENTIALS_RELATIVE_URI: relative } = process.env;
+  return Boolean(full) || Boolean(relative);
 }
 
 /** Asks the SDK. The SDK throws a TypeError if one of the error's causes is null; such an error is not transient. */

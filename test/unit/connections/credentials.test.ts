@@ -2,6 +2,8 @@ import { afterAll, afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { KeyfoldClient } from '../../../src/client/index.ts';
 import { defaultCredentials } from '../../../src/client/default-credentials.ts';
 import { LambdaTransport } from '../../../src/client/lambda.ts';
+import { foundCredentials } from '../../../src/connections/found-credentials.ts';
+import { mayPass } from '../../../src/connections/passing-fault.ts';
 import { CREDENTIALS, withTimeLimit, type Credentials, type Identity } from '../../../src/connections/sdk-client.ts';
 import { KmsCiphertexts } from '../../../src/kms/kms-ciphertexts.ts';
 import { RegionalKms } from '../../../src/kms/regional-kms.ts';
@@ -177,6 +179,41 @@ it.for([...CALLS, ...SEARCHING])(
     expect(stub.requests).not.toHaveLength(0);
   },
 );
+
+/** Searches for credentials until the search fails. Returns the error. */
+async function failedSearch(): Promise<unknown> {
+  vi.stubEnv('AWS_ACCESS_KEY_ID', undefined);
+  const search = errorOf(foundCredentials()());
+  // The SDK waits for a second before each of its retries.
+  const clock = setInterval(() => void vi.advanceTimersByTimeAsync(1000), 10);
+  return search.finally(() => clearInterval(clock));
+}
+
+it.for([429, 500])(
+  'a search for credentials may be repeated if the agent of a container responds with %i',
+  async (status) => {
+    const container = await startStub({ status, body: '{}' });
+    containers.push(container);
+    vi.stubEnv('AWS_CONTAINER_CREDENTIALS_FULL_URI', container.url);
+    expect(mayPass(await failedSearch())).toBe(true);
+    expect(container.requests).not.toHaveLength(0);
+  },
+);
+
+it('a search for credentials may be repeated if the agent of a container is down', async () => {
+  const container = await startStub({ status: 500, body: '{}' });
+  await container.stop();
+  vi.stubEnv('AWS_CONTAINER_CREDENTIALS_FULL_URI', container.url);
+  expect(mayPass(await failedSearch())).toBe(true);
+});
+
+it('a search for credentials need not be repeated if nothing in the environment has any', async () => {
+  vi.stubEnv('AWS_CONTAINER_CREDENTIALS_FULL_URI', undefined);
+  vi.stubEnv('AWS_EC2_METADATA_DISABLED', 'true');
+  const error = await failedSearch();
+  expect(error).toMatchObject({ name: 'CredentialsProviderError' });
+  expect(mayPass(error)).toBe(false);
+});
 
 it('a call of a credential provider fails with TimeoutError if the provider does not respond within ten seconds', async () => {
   const provider = withTimeLimit(() => new Promise(() => {})) as () => Promise<Identity>;
