@@ -57,7 +57,10 @@ export async function listKeys(
     terminal.out(line);
     isEmpty = false;
   }
-  if (isEmpty) terminal.err(`No rows of ${called} in table ${name} in ${region}.`);
+  // With a filter, the table may have other rows of this ID.
+  const isFiltered = request.states !== undefined || request.olderThanMs !== undefined;
+  const filtered = isFiltered ? ' pass the filter' : '';
+  if (isEmpty) terminal.err(`No rows of ${called} in table ${name} in ${region}${filtered}.`);
   for (const sentence of minimumsOf(config.policy)) terminal.err(sentence);
 }
 

@@ -121,6 +121,17 @@ describe('keys list', () => {
       stderr: 'No rows of _SK_nobody_shop in table EncryptionKey in us-west-2.\n',
     });
   });
+
+  it.for([
+    ['--state', 'dated-ahead'],
+    ['--older-than', '9999d'],
+  ])('says that no rows pass the filter if %s excludes all rows', async (filter) => {
+    expect(await world.keyfold(['keys', 'list', ...filter])).toEqual({
+      code: 0,
+      stdout: '',
+      stderr: 'No rows of _SK_orders_shop in table EncryptionKey in us-west-2 pass the filter.\n',
+    });
+  });
 });
 
 function setting(seconds: number): string {
