@@ -1,6 +1,6 @@
 import type * as Pg from 'pg';
 import { errorNameOf, invalidConfiguration } from '../errors.ts';
-import { postgresServerOf } from '../metastore/sql/postgres-server.ts';
+import { endingSocket, postgresServerOf } from '../metastore/sql/postgres-server.ts';
 import { PostgresRows, type PostgresRowsOptions } from './postgres-rows.ts';
 import type { RowSource } from '../maintenance/reencryption/rows.ts';
 
@@ -18,6 +18,7 @@ export async function openPostgresRows(url: string, options: PostgresRowsOptions
   const { Pool } = await driver();
   const pool = new Pool({
     connectionString: url,
+    stream: endingSocket,
     max: CONNECTIONS,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     statement_timeout: STATEMENT_TIMEOUT_MS,

@@ -4,7 +4,7 @@ import type { DatabaseInspection } from '../../maintenance/inspection.ts';
 import { INSPECT_MYSQL, INSPECT_POSTGRES, inspectDatabase } from './database-inspection.ts';
 import { MySqlKeyTable } from './mysql-key-table.ts';
 import { PostgresKeyTable } from './postgres-key-table.ts';
-import { postgresServerOf, unlessRefused } from './postgres-server.ts';
+import { endingSocket, postgresServerOf, unlessRefused } from './postgres-server.ts';
 import type { SqlPages } from './sql-key-rows.ts';
 import type { SqlKeyTable } from './sql-metastore.ts';
 
@@ -40,7 +40,7 @@ export async function openDatabase(url: string, variable: string): Promise<Datab
     const { Client, Pool } = await driver('pg', () => import('pg'));
     const server = postgresServerOf(Client, url, variable);
     const limits = { max: CONNECTIONS, connectionTimeoutMillis: CONNECT_TIMEOUT_MS };
-    const pool = new Pool({ connectionString: url, ...limits });
+    const pool = new Pool({ connectionString: url, stream: endingSocket, ...limits });
     // Without a listener, Node would end the process if a connection breaks. The query on the broken connection fails
     // with the same error.
     pool.on('error', () => {});

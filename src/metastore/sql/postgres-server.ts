@@ -1,3 +1,4 @@
+import { Socket } from 'node:net';
 import type { Client } from 'pg';
 import { errorNameOf, invalidConfiguration } from '../../errors.ts';
 
@@ -30,4 +31,13 @@ export function unlessRefused<T>(variable: string, make: () => T): T {
     const fix = error instanceof URIError ? ': a % in the password is written as %25' : '';
     throw invalidConfiguration([`the driver refuses ${variable} (${errorNameOf(error)})${fix}`]);
   }
+}
+
+/**
+ * Makes a socket for the driver that closes as soon as the driver ends it. Otherwise it stays open until the server
+ * closes it, too. A server that does not speak TLS may never do so, and the process would not end.
+ */
+export function endingSocket(): Socket {
+  const socket = new Socket();
+  return socket.once('finish', () => socket.destroy());
 }

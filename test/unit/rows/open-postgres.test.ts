@@ -1,4 +1,5 @@
 import { afterEach, expect, it, vi } from 'vitest';
+import { endingSocket } from '../../../src/metastore/sql/postgres-server.ts';
 import { openPostgresRows } from '../../../src/rows/open-postgres.ts';
 import { errorOf } from '../../support/fakes.ts';
 
@@ -26,6 +27,7 @@ it('openPostgresRows limits the connections and the time of a query, and lets th
   await openPostgresRows(url, { table: 'orders', fields: ['card'], ...names });
   const options = {
     connectionString: url,
+    stream: endingSocket,
     max: 8,
     connectionTimeoutMillis: 10_000,
     statement_timeout: 30_000,

@@ -1,6 +1,9 @@
+import { once } from 'node:events';
+import { createServer, type AddressInfo, type Socket } from 'node:net';
 import type * as Pg from 'pg';
 import { afterEach, expect, it, vi } from 'vitest';
 import { openDatabase } from '../../../../src/metastore/sql/open-database.ts';
+import { endingSocket } from '../../../../src/metastore/sql/postgres-server.ts';
 import { errorOf, noDeadline } from '../../../support/fakes.ts';
 
 const made: {
@@ -76,7 +79,7 @@ it.for([
   expect(database.called).toBe(called);
   const options =
     driver === 'pg'
-      ? { connectionString: url, max: 2, connectionTimeoutMillis: 5_000 }
+      ? { connectionString: url, stream: endingSocket, max: 2, connectionTimeoutMillis: 5_000 }
       : { uri: url, connectionLimit: 2, connectTimeout: 5_000 };
   // A pool of pg needs a listener for errors. Without one, an idle connection that breaks would end the process.
   expect(made).toEqual([{ driver, options, heard: driver === 'pg' ? ['error'] : [], sent: [], isEnded: false }]);
@@ -85,6 +88,25 @@ it.for([
   await database.close();
   expect(made[0]?.isEnded).toBe(true);
 });
+
+it.for(['N', 'HTTP/1.1 400'])(
+  'a connection to PostgreSQL closes, so that the process can end, if the server answers "%s" instead of speaking TLS',
+  async (answer) => {
+    const { Client } = await vi.importActual<typeof Pg>('pg');
+    // Like a server behind a broken network, this one does not close the connection.
+    const server = createServer({ allowHalfOpen: true }, (socket) => socket.once('data', () => socket.write(answer)));
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    const { port } = server.address() as AddressInfo;
+    await openDatabase(`postgres://127.0.0.1:${port}/keys?sslmode=require`, 'DATABASE_URL');
+    const client = new Client(made[0]?.options as Pg.ClientConfig) as Pg.Client & { connection: { stream: Socket } };
+    const accepted = once(server, 'connection') as Promise<[Socket]>;
+    expect(String(await errorOf(client.connect()))).toMatch(/SSL/);
+    await vi.waitFor(() => expect(client.connection.stream.destroyed).toBe(true));
+    const [socket] = await accepted;
+    socket.destroy();
+    server.close();
+  },
+);
 
 it.for(['', 'db.example', 'postgres:', 'postgres:///keys', 'mysql:keys', 'mysql:///keys', 'https://db.example/keys'])(
   'openDatabase refuses the URL "%s", and names the variable in its error',
