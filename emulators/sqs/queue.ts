@@ -1,4 +1,5 @@
 import { createHash, randomUUID } from 'node:crypto';
+import { agingClock } from '../../src/async/clock.ts';
 import type { Content } from './message.ts';
 import { checkAttributes, numberOf, redrivePolicyOf, type QueueAttributes } from './queue-attributes.ts';
 import { invalid, missing, SqsError, unsupported } from './sqs-error.ts';
@@ -6,6 +7,7 @@ import { invalid, missing, SqsError, unsupported } from './sqs-error.ts';
 /** A message in a queue, with its delivery state. */
 export interface Message extends Content {
   readonly messageId: string;
+  /** In milliseconds since 1970, like `firstReceivedAtMs`. The other times are on the `elapsedMs` clock. */
   readonly sentAtMs: number;
   /** When the message entered its queue. Its retention period begins at that time. */
   storedAtMs: number;
@@ -27,6 +29,8 @@ export interface Message extends Content {
 }
 
 const DEDUPLICATION_MS = 5 * 60_000;
+/** A clock that never goes back. With `Date.now`, a message would stay hidden for too long after a step back. */
+const elapsedMs = agingClock(() => Date.now(), 0);
 /** The maximum visibility timeout, counted from the receipt of a message. */
 export const MAX_VISIBILITY_TIMEOUT_SECONDS = 43_200;
 
@@ -52,7 +56,7 @@ export class Queue {
    * Messages that were sent to a FIFO queue in the last five minutes, keyed by deduplication ID. They stay here after
    * their deletion, to detect duplicates.
    */
-  readonly #sent = new Map<string, Message>();
+  readonly #sent = new Map<string, { readonly message: Message; readonly atMs: number }>();
   #sequence = 10n ** 19n;
   #attributes: QueueAttributes = {};
   #modifiedSeconds = this.createdSeconds;
@@ -109,17 +113,17 @@ export class Queue {
    */
   send(content: Content): Message {
     const deduplicationId = this.#deduplicationIdOf(content);
-    const nowMs = Date.now();
+    const nowMs = elapsedMs();
     this.#forgetSent(nowMs);
     const first = deduplicationId === undefined ? undefined : this.#sent.get(deduplicationId);
-    if (first !== undefined) return first;
+    if (first !== undefined) return first.message;
     // As in SQS, only the queue's own delay applies in a FIFO queue, even if the message has a DelaySeconds of 0.
     const delaySeconds = (this.isFifo ? undefined : content.delaySeconds) ?? this.#delaySeconds;
     const message: Message = {
       ...content,
       deduplicationId,
       messageId: randomUUID(),
-      sentAtMs: nowMs,
+      sentAtMs: Date.now(),
       storedAtMs: nowMs,
       receivedAtMs: 0,
       sequenceNumber: this.isFifo ? String((this.#sequence += 1n)) : undefined,
@@ -131,7 +135,7 @@ export class Queue {
       deadLetterSourceArn: undefined,
     };
     this.#messages.set(message.messageId, message);
-    if (deduplicationId !== undefined) this.#sent.set(deduplicationId, message);
+    if (deduplicationId !== undefined) this.#sent.set(deduplicationId, { message, atMs: nowMs });
     return message;
   }
 
@@ -141,7 +145,7 @@ export class Queue {
    * group before it continues with the next group.
    */
   receive(max: number, visibilitySeconds = numberOf(this.#attributes, 'VisibilityTimeout')): Message[] {
-    const nowMs = Date.now();
+    const nowMs = elapsedMs();
     this.#expire(nowMs);
     const policy = redrivePolicyOf(this.#attributes);
     const deadLetters = policy && this.#deadLetters(policy.deadLetterTargetArn);
@@ -159,7 +163,7 @@ export class Queue {
         continue;
       }
       message.receiveCount += 1;
-      message.firstReceivedAtMs ??= nowMs;
+      message.firstReceivedAtMs ??= Date.now();
       message.receivedAtMs = nowMs;
       message.hiddenUntilMs = nowMs + visibilitySeconds * 1000;
       message.receiptHandle = this.#handlePrefix + randomUUID();
@@ -196,7 +200,7 @@ export class Queue {
     if (message?.receiptHandle !== receiptHandle)
       throw invalid('The message does not exist or is not available for a change of its visibility timeout.');
     if (!isHeldBy(message, receiptHandle)) throw new SqsError('MessageNotInflight', 'The message is not in flight.');
-    const hiddenUntilMs = Date.now() + seconds * 1000;
+    const hiddenUntilMs = elapsedMs() + seconds * 1000;
     if (hiddenUntilMs - message.receivedAtMs > MAX_VISIBILITY_TIMEOUT_SECONDS * 1000) {
       throw invalid(`The total VisibilityTimeout is beyond the limit of ${MAX_VISIBILITY_TIMEOUT_SECONDS} seconds.`);
     }
@@ -205,7 +209,7 @@ export class Queue {
 
   /** Counts the messages that are visible, in flight, and delayed. */
   counts(): { visible: number; inFlight: number; delayed: number } {
-    const nowMs = Date.now();
+    const nowMs = elapsedMs();
     this.#expire(nowMs);
     const hidden = [...this.#messages.values()].filter(({ hiddenUntilMs }) => hiddenUntilMs > nowMs);
     const inFlight = hidden.filter((message) => isInFlight(message, nowMs)).length;
@@ -237,7 +241,7 @@ export class Queue {
   #applyDelay(): void {
     for (const message of this.#messages.values()) {
       if (message.receiptHandle !== undefined) continue;
-      message.hiddenUntilMs = message.sentAtMs + this.#delaySeconds * 1000;
+      message.hiddenUntilMs = message.storedAtMs + this.#delaySeconds * 1000;
     }
   }
 
@@ -254,8 +258,8 @@ export class Queue {
 
   /** Forgets the deduplication IDs that were sent five minutes ago or earlier. */
   #forgetSent(nowMs: number): void {
-    for (const [id, { sentAtMs }] of this.#sent) {
-      if (nowMs - sentAtMs < DEDUPLICATION_MS) break;
+    for (const [id, { atMs }] of this.#sent) {
+      if (nowMs - atMs < DEDUPLICATION_MS) break;
       this.#sent.delete(id);
     }
   }
@@ -271,7 +275,7 @@ function isInFlight({ receiptHandle, hiddenUntilMs }: Message, nowMs: number): b
 
 /** Whether the message is in flight, and the handle is that of its last receive. */
 function isHeldBy(message: Message, receiptHandle: string): boolean {
-  return message.receiptHandle === receiptHandle && isInFlight(message, Date.now());
+  return message.receiptHandle === receiptHandle && isInFlight(message, elapsedMs());
 }
 
 function invalidHandle(): SqsError {

@@ -884,6 +884,28 @@ describe('SQS emulator: messages', () => {
     vi.useRealTimers();
   }, 5000);
 
+  it('delays, visibility timeouts and deduplication end on time even if the clock is set back', async () => {
+    const [QueueUrl, fifo] = [queue({ DelaySeconds: '10', VisibilityTimeout: '30' }), queue({}, true)];
+    const more = { MessageGroupId: 'g', MessageDeduplicationId: 'd' };
+    const sentMs = Date.now();
+    vi.useFakeTimers({ toFake: ['Date'], now: sentMs });
+    await send(QueueUrl);
+    const { MessageId } = (await send(fifo, more)) as { MessageId: string };
+    const backMs = sentMs - 3_600_000;
+    vi.setSystemTime(backMs);
+    expect(await receiveAll(QueueUrl)).toBeUndefined();
+    vi.setSystemTime(backMs + 10_000);
+    expect(await receiveAll(QueueUrl)).toHaveLength(1);
+    vi.setSystemTime(backMs - 3_600_000);
+    expect(await receiveAll(QueueUrl)).toBeUndefined();
+    vi.setSystemTime(backMs - 3_570_000);
+    expect(await receiveAll(QueueUrl)).toHaveLength(1);
+    expect(await send(fifo, more)).toMatchObject({ MessageId });
+    vi.setSystemTime(backMs - 3_300_000);
+    expect(await send(fifo, more)).not.toMatchObject({ MessageId });
+    vi.useRealTimers();
+  });
+
   it('a long poll receives no message after its client has disconnected', async () => {
     const QueueUrl = queue();
     const body = JSON.stringify({ QueueUrl, WaitTimeSeconds: 20 });
