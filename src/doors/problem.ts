@@ -9,36 +9,42 @@ export interface HttpAnswer {
   readonly isBase64Encoded?: false;
 }
 
-/** The HTTP status (RFC 9110) and the problem title of each error code. */
-const PROBLEMS: Record<ErrorCode, readonly [status: number, title: string]> = {
-  InvalidConfiguration: [500, 'Invalid configuration'],
-  InvalidRequest: [400, 'Invalid request'],
-  Unauthenticated: [401, 'Not authenticated'],
-  Forbidden: [403, 'Forbidden'],
-  NotFound: [404, 'Not found'],
-  MethodNotAllowed: [405, 'Method not allowed'],
-  UnsupportedMediaType: [415, 'Unsupported media type'],
-  PayloadTooLarge: [413, 'Payload too large'],
-  FieldNotFound: [422, 'Field not found'],
-  ContextRequired: [422, 'Context required'],
-  RecordUnreadable: [422, 'Record unreadable'],
-  PartitionErased: [410, 'Partition erased'],
-  KeyNotYetVisible: [503, 'Key not yet visible'],
-  KmsThrottled: [503, 'KMS throttled'],
-  KmsUnavailable: [503, 'KMS unavailable'],
-  KmsMisconfigured: [500, 'KMS misconfigured'],
-  KeyRowUnreadable: [500, 'Key row unreadable'],
-  MetastoreUnavailable: [503, 'Metastore unavailable'],
-  NotReady: [503, 'Not ready'],
-  DeadlineExceeded: [504, 'Deadline exceeded'],
-  Internal: [500, 'Internal error'],
+/** The HTTP status (RFC 9110) of each error code. */
+const STATUSES: Record<ErrorCode, number> = {
+  InvalidConfiguration: 500,
+  InvalidRequest: 400,
+  Unauthenticated: 401,
+  Forbidden: 403,
+  NotFound: 404,
+  MethodNotAllowed: 405,
+  UnsupportedMediaType: 415,
+  PayloadTooLarge: 413,
+  FieldNotFound: 422,
+  ContextRequired: 422,
+  RecordUnreadable: 422,
+  PartitionErased: 410,
+  KeyNotYetVisible: 503,
+  KmsThrottled: 503,
+  KmsUnavailable: 503,
+  KmsMisconfigured: 500,
+  KeyRowUnreadable: 500,
+  MetastoreUnavailable: 503,
+  NotReady: 503,
+  DeadlineExceeded: 504,
+  Internal: 500,
+};
+
+/** The problem titles that are not the words of their code. */
+const TITLES: Readonly<Partial<Record<ErrorCode, string>>> = {
+  Unauthenticated: 'Not authenticated',
+  Internal: 'Internal error',
 };
 
 const MAX_RETRY_SECONDS = 5;
 
 /** The HTTP status of an error. */
 export function statusOf(code: ErrorCode): number {
-  return PROBLEMS[code][0];
+  return STATUSES[code];
 }
 
 /**
@@ -56,7 +62,8 @@ export function toKeyfoldError(thrown: unknown): KeyfoldError {
  */
 export function problemResponse(error: KeyfoldError, requestId: string): HttpAnswer {
   const { code, message: detail } = error;
-  const [status, title] = PROBLEMS[code];
+  const status = STATUSES[code];
+  const title = TITLES[code] ?? wordsOf(code);
   const problem = { type: `urn:keyfold:error:${code}`, title, status, code, detail, requestId };
   const headers = { 'content-type': 'application/problem+json', 'cache-control': 'no-store' };
   if (!error.retryable) return { statusCode: status, headers, body: JSON.stringify(problem) };
@@ -66,4 +73,9 @@ export function problemResponse(error: KeyfoldError, requestId: string): HttpAns
     headers: { ...headers, 'retry-after': String(retryAfterSeconds) },
     body: JSON.stringify({ ...problem, retryAfterSeconds }),
   };
+}
+
+/** The words of an error code, such as `KMS throttled` for `KmsThrottled`. */
+function wordsOf(code: ErrorCode): string {
+  return code.replaceAll(/\B[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`).replace('Kms', 'KMS');
 }

@@ -102,7 +102,7 @@ export interface RowProofBasis {
 export type Unwrapped =
   { readonly key: Buffer; readonly rowProof?: RowProofBasis | undefined } | { readonly unreadable: string };
 
-/** A listener for events of the key lifecycle, for metrics and logs. */
+/** A listener for events of the key lifecycle, for metrics and logs. Its errors are ignored. */
 export interface EnvelopeEvents {
   /** Called after a System Key or an Intermediate Key was made and stored. */
   keyCreated(kind: KeyKind, key: KeyMeta): void;

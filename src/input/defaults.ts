@@ -59,7 +59,8 @@ const LISTENER = optional(FUNCTION);
 
 /**
  * Returns the caller's listeners. An absent listener is replaced by a listener that does nothing. Other members are
- * ignored, so that one object can implement several listener interfaces.
+ * ignored, so that one object can implement several listener interfaces. If a listener throws or rejects, the error is
+ * ignored.
  * @param silent a listener that does nothing, for every event
  * @param name the name of the parameter with the given listeners, for error messages
  * @throws TypeError if a listener is not a function
@@ -71,10 +72,16 @@ export function listening<T extends object>(silent: T, given: Partial<T> | undef
   for (const event in silent) {
     const listener = read(given, event, name);
     check(listener, `${name}.${event}`, LISTENER);
+    if (listener === undefined) continue;
     // Call the listener on its object, because it may be a method.
-    const told = given as Readonly<Record<string, (...values: readonly unknown[]) => void>>;
-    if (listener !== undefined)
-      listeners[event] = ((...values: unknown[]) => told[event]?.(...values)) as T[typeof event];
+    const told = given as Readonly<Record<string, (...values: readonly unknown[]) => Promise<unknown> | undefined>>;
+    listeners[event] = ((...values: unknown[]) => {
+      try {
+        told[event]?.(...values)?.catch?.(() => {});
+      } catch {
+        // What a listener does with an event must not change the outcome of a request.
+      }
+    }) as T[typeof event];
   }
   return listeners;
 }

@@ -30,7 +30,10 @@ export const FAILOVER_DEPENDENCIES: FailoverDependencies = {
     }),
 };
 
-/** Events of a KMS, for an operator's logs and metrics. They are never in responses to callers. */
+/**
+ * Events of a KMS, for an operator's logs and metrics. They are never in responses to callers. The errors of a listener
+ * are ignored.
+ */
 export interface KmsEvents {
   /** An attempt in a region has ended, with a response or with a fault. */
   attempted(attempt: Attempt): void;

@@ -32,7 +32,10 @@ import {
 import { DYNAMODB_OPTIONS, type DynamoDbMetastoreOptions } from './dynamodb-options.ts';
 import { decodeKeyItem, encodeKeyItem, isPossibleKey, keyAttribute, keyOfItem, readKeyItem } from './dynamodb-item.ts';
 
-/** Events of a metastore, for an operator's logs and metrics. They are never in responses to callers. */
+/**
+ * Events of a metastore, for an operator's logs and metrics. They are never in responses to callers. The errors of a
+ * listener are ignored.
+ */
 export interface MetastoreEvents {
   /** A request has ended, after all its attempts. `errorName` is absent if it succeeded. */
   metastoreCalled(action: MetastoreAction, latencyMs: number, errorName?: string): void;

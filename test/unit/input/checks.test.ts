@@ -163,6 +163,30 @@ it('numberFaults lists each number that is not a positive whole number', () => {
   ]);
 });
 
+it('listening() ignores the errors of a listener, so that they cannot change the outcome of a request', async () => {
+  const unhandled: unknown[] = [];
+  const note = (error: unknown): void => void unhandled.push(error);
+  process.on('unhandledRejection', note);
+  const silent: Record<string, () => unknown> = { a: () => {}, b: () => {}, c: () => {} };
+  const listeners = listening(
+    silent,
+    {
+      a: () => {
+        throw new Error('a listener');
+      },
+      b: async () => {
+        throw new Error('an asynchronous listener');
+      },
+      c: () => 5,
+    },
+    'events',
+  );
+  for (const event of Object.values(listeners)) expect(event()).toBeUndefined();
+  await new Promise(setImmediate);
+  process.off('unhandledRejection', note);
+  expect(unhandled).toEqual([]);
+});
+
 it('listening() calls each listener as a method of its object, with all values, and does nothing for a missing listener', () => {
   const silent: Record<'began' | 'ended', (...values: unknown[]) => void> = { began: () => {}, ended: () => {} };
   const calls: unknown[] = [];
