@@ -253,6 +253,7 @@ describe('a request in payload format 1.0', () => {
       { 'Content-Type': ['application/json'], 'Content-Encoding': ['gzip'] },
       '415',
     ],
+    ['is refused with a content type in two values', { 'Content-Type': ['application/json', ';charset=utf-8'] }, '415'],
     ['is refused without a content type', {}, '415'],
   ] as const)('%s', async ([, multiValueHeaders, outcome]) => {
     const event = format1('rest-encrypt-iam');

@@ -187,6 +187,7 @@ describe('a catch-all route', () => {
   it.for([
     ['serves', '/live/v1/partitions/tenant-1/encrypt', 'live'],
     ['refuses', '/v1/partitions/tenant-1/encrypt', 'live'],
+    ['refuses', '/beta/v1/partitions/tenant-1/encrypt', 'live'],
     ['refuses', '/live/live/v1/partitions/tenant-1/encrypt', 'live'],
     // Here /v1 is the stage, so the path within the API is /partitions/tenant-1/encrypt. A policy on /v1/partitions
     // does not cover that path.
@@ -217,6 +218,15 @@ describe('a catch-all route', () => {
       expect(await outcomeOf(event)).toBe(verdict === 'serves' ? SERVED : '404');
     }
   });
+
+  it.for(['ANY /{proxy+} of an HTTP API', 'ANY /{proxy+} of a REST API'])(
+    'refuses a request without the proxy parameter (%s)',
+    async (kind) => {
+      const event = SENT[kind]?.(PATH) as Event;
+      event.pathParameters = {};
+      expect(await outcomeOf(event)).toBe('404');
+    },
+  );
 
   it.for([
     ['serves', 'the base path /keys', `/keys${PATH}`, PATH.slice(1)],
