@@ -1,16 +1,19 @@
 /**
- * Handles JSON as text, because long numbers would lose digits if JavaScript parsed them. The page sends a document as
- * the user typed it, and shows a document as the API returned it.
+ * Handles JSON as text, because JavaScript would drop digits of long numbers and repeated names. The page sends a
+ * document and a context as the user typed them, and shows a document as the API returned it.
  */
 
 /**
- * Makes a request body. The JSON text of one member is inserted unchanged.
- * @throws SyntaxError if that text is not JSON
+ * Makes a request body.
+ * @param texts members as JSON text, which the body contains unchanged
+ * @param members other members, as values
+ * @throws SyntaxError if one of the texts is not JSON
  */
-export function bodyWith(name, text, members = {}) {
-  JSON.parse(text);
-  const others = JSON.stringify(members).slice(1, -1);
-  return `{${JSON.stringify(name)}:${text}${others === '' ? '' : `,${others}`}}`;
+export function bodyWith(texts, members = {}) {
+  for (const text of Object.values(texts)) JSON.parse(text);
+  const others = Object.entries(members).map(([name, member]) => [name, JSON.stringify(member)]);
+  const all = [...Object.entries(texts), ...others].map(([name, text]) => `${JSON.stringify(name)}:${text}`);
+  return `{${all.join(',')}}`;
 }
 
 /** The JSON text of a response's first member. Undefined if that member is not called `name`. */

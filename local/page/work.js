@@ -11,10 +11,9 @@ const ACTS = {
   encrypt: {
     operation: 'encrypt',
     body: () =>
-      JSON.stringify({
+      bodyWith(context(), {
         plaintext: toBase64(value('plaintext')),
         ...(ticked('compact') && { format: 'compact' }),
-        ...context(),
       }),
     take: (text) => {
       const record = memberOf(text, 'record');
@@ -24,7 +23,7 @@ const ACTS = {
   },
   decrypt: {
     operation: 'decrypt',
-    body: () => bodyWith('record', recordText(), context()),
+    body: () => bodyWith({ record: recordText(), ...context() }),
     take: (text) => {
       const output = fromBase64(JSON.parse(text).plaintext);
       return { said: 'Decrypted', output, note: compared(output, value('plaintext')), usedKeys: true };
@@ -32,7 +31,7 @@ const ACTS = {
   },
   rewrap: {
     operation: 'rewrap',
-    body: () => bodyWith('record', recordText()),
+    body: () => bodyWith({ record: recordText() }),
     take: (text) => {
       const { rewrapped } = JSON.parse(text);
       const record = memberOf(text, 'record');
@@ -46,12 +45,14 @@ const ACTS = {
   'encrypt-fields': {
     operation: 'encrypt-fields',
     body: () =>
-      bodyWith('document', value('document'), {
-        fields: paths(),
-        ...(ticked('allow-missing') && { allowMissing: true }),
-        ...(ticked('skip-sealed') && { skipSealed: true }),
-        ...context(),
-      }),
+      bodyWith(
+        { document: value('document'), ...context() },
+        {
+          fields: paths(),
+          ...(ticked('allow-missing') && { allowMissing: true }),
+          ...(ticked('skip-sealed') && { skipSealed: true }),
+        },
+      ),
     take: (text) => {
       const output = memberOf(text, 'document');
       fill('sealed', output);
@@ -61,16 +62,15 @@ const ACTS = {
   'decrypt-fields': {
     operation: 'decrypt-fields',
     body: () =>
-      bodyWith('document', value('sealed'), {
-        fields: paths(),
-        ...(ticked('allow-missing') && { allowMissing: true }),
-        ...context(),
-      }),
+      bodyWith(
+        { document: value('sealed'), ...context() },
+        { fields: paths(), ...(ticked('allow-missing') && { allowMissing: true }) },
+      ),
     take: openedDocument,
   },
   'decrypt-all': {
     operation: 'decrypt-fields',
-    body: () => bodyWith('document', value('sealed'), { all: true, ...context() }),
+    body: () => bodyWith({ document: value('sealed'), ...context() }, { all: true }),
     take: openedDocument,
   },
 };
@@ -119,16 +119,16 @@ function recordText() {
   return /^kf[12]/.test(text) ? JSON.stringify(text) : text;
 }
 
-/** The context as a member of a request. Empty if the field is empty. */
+/** The context, as a member whose value is JSON text. Empty if the field is empty. */
 function context() {
   const text = value('context').trim();
-  return text === '' ? {} : { context: JSON.parse(text) };
+  return text === '' ? {} : { context: text };
 }
 
 /** @throws Error if the context is not JSON */
 function checkContext() {
   try {
-    context();
+    bodyWith(context());
   } catch {
     throw new Error('The context is not JSON.');
   }

@@ -388,6 +388,18 @@ describe('a text on the page', () => {
     expect(byId('trouble').hidden).toBe(true);
   });
 
+  it.for([
+    ['two values for a name', '{"id":"42","id":"43"}'],
+    ['a number', '{"id":12345678901234567890}'],
+  ])('is not encrypted if the context has %s', async ([, context = '']) => {
+    fill('context', context);
+    for (const button of ['Encrypt', 'Encrypt fields']) {
+      expect(await press(button)).toMatch(/^Invalid request/);
+      expect(textOf(byId('last'))).toContain(context);
+    }
+    fill('context', '');
+  });
+
   it('is not encrypted if the name of the partition is invalid: the page shows why, and no server is called', async () => {
     fill('partition', 'not a partition');
     expect(await press('Encrypt')).toBe('Invalid request: 0 KMS calls, 0 DynamoDB calls.');
