@@ -120,7 +120,7 @@ function found(answer: unknown, method: string, id: string, created?: number): E
 }
 
 function foundOne(answer: unknown, method: string, id: string, created?: number): EnvelopeKeyRecord {
-  const row = { id, created: created ?? Number.NaN };
+  const row = { id, created: created ?? 'at an unknown time' };
   let record: EnvelopeKeyRecord;
   try {
     record = checkedKeyRecord(answer, `The answer of metastore.${method}`);

@@ -229,7 +229,7 @@ describe('a session', () => {
     expect(await sealWith({ metastore })).toMatchObject({
       code: 'KeyRowUnreadable',
       message:
-        'The key row _IK_p_svc_prod created NaN cannot be read: metastore.loadLatest has not returned a key record.',
+        'The key row _IK_p_svc_prod created at an unknown time cannot be read: metastore.loadLatest has not returned a key record.',
       cause: new TypeError(`The answer of metastore.loadLatest${why}`),
     });
   });
@@ -341,7 +341,7 @@ describe('a session', () => {
       [{}],
       new KeyfoldError(
         'KeyRowUnreadable',
-        'The key row _IK_p_svc_prod created NaN cannot be read: metastore.loadRecent has not returned a key record.',
+        'The key row _IK_p_svc_prod created at an unknown time cannot be read: metastore.loadRecent has not returned a key record.',
         { cause: new TypeError('The answer of metastore.loadRecent.id must be a string, not undefined.') },
       ),
     ],
