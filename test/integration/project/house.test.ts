@@ -100,6 +100,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'envelope',
     'maintenance',
     'connections',
+    'node:net',
     'node:util',
     '@aws-sdk/client-dynamodb',
     'pg',
