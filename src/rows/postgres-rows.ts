@@ -1,4 +1,4 @@
-import { errorNameOf, KeyfoldError } from '../errors.ts';
+import { KeyfoldError } from '../errors.ts';
 import { retried } from '../maintenance/reencryption/retries.ts';
 import {
   keyTableRefused,
@@ -13,7 +13,7 @@ import {
   type Row,
   type RowSource,
 } from '../maintenance/reencryption/rows.ts';
-import { isSqlState } from '../metastore/sql/sql-faults.ts';
+import { isSqlState, postgresCodeOf } from '../metastore/sql/sql-faults.ts';
 import { quoted, sqlTableName } from './postgres-table-name.ts';
 
 /** The options of {@link PostgresRows}. */
@@ -271,7 +271,7 @@ export class PostgresRows implements RowSource<TableRow> {
     try {
       return await this.#pool.query({ text, values, rowMode: 'array' });
     } catch (error) {
-      const name = errorNameOf(error);
+      const name = postgresCodeOf(error);
       // PostgreSQL will refuse this row again. The SQLSTATE classes are: 22, a value does not fit; 23, a constraint is
       // violated; P0, a trigger refuses the row; 54, a limit of PostgreSQL is exceeded.
       if (/^(?:22|23|54|P0)[0-9A-Z]{3}$/.test(name))

@@ -14,6 +14,7 @@ const FIXES: readonly (readonly [code: RegExp, fix: string])[] = [
   [/^3D000$|^ER_BAD_DB_ERROR$|^ER_DBACCESS_DENIED_ERROR$/, 'correct the database in KEYFOLD_METASTORE_URL'],
   [/^42P01$|^42703$|^ER_NO_SUCH_TABLE$|^ER_BAD_FIELD_ERROR$/, `create the table: ${DATABASE_PAGE}#the-table`],
   [/^42501$|^ER_TABLEACCESS_DENIED_ERROR$/, `grant SELECT on encryption_key: ${DATABASE_PAGE}#rights`],
+  [/^NoTls$/, 'let the server speak TLS, or require none: correct sslmode in KEYFOLD_METASTORE_URL, or PGSSLMODE'],
   [/^ENOENT$|^EACCES$/, 'correct the file or the socket that KEYFOLD_METASTORE_URL names'],
   [/^E[A-Z]+$/, 'check the route to the database, and the host and port in KEYFOLD_METASTORE_URL'],
 ];

@@ -1,9 +1,8 @@
 import type { Deadline } from '../../async/deadline.ts';
-import { errorNameOf } from '../../errors.ts';
 import { exactInteger } from '../../input/exact-integer.ts';
 import { MAX_KEY_RECORD_CHARACTERS, type SqlKeyRow } from './key-record.ts';
 import { destroySocket, SqlConnections, type SqlPool } from './sql-connections.ts';
-import { isSqlState, rowDoesNotFit, type SqlFault } from './sql-faults.ts';
+import { isSqlState, postgresCodeOf, rowDoesNotFit, type SqlFault } from './sql-faults.ts';
 import type { SqlKeyTable, SqlSelection } from './sql-metastore.ts';
 import type { SqlCursor, SqlPageRow, SqlPages } from './sql-key-rows.ts';
 import type { SqlTableOptions } from './sql-connections.ts';
@@ -171,7 +170,7 @@ class Connections implements SqlPool<PostgresConnection> {
   }
 
   faultOf(error: unknown): SqlFault {
-    const name = errorNameOf(error);
+    const name = postgresCodeOf(error);
     const isState = isSqlState(name);
     // The SQLSTATEs are: 08…, a connection exception; 57P01 to 57P05, the server has ended the connection; 25006, the
     // server is read-only. If the server is read-only after a failover, a new connection leads to the new primary

@@ -119,6 +119,7 @@ describe('the health of a key table in SQL', () => {
     ['ER_BAD_FIELD_ERROR', noTable],
     ['42501', noRight],
     ['ER_TABLEACCESS_DENIED_ERROR', noRight],
+    ['NoTls', 'let the server speak TLS, or require none: correct sslmode in KEYFOLD_METASTORE_URL, or PGSSLMODE'],
     ['ENOENT', noFile],
     ['EACCES', noFile],
     ['ECONNREFUSED', 'check the route to the database, and the host and port in KEYFOLD_METASTORE_URL'],

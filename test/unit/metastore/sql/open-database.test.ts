@@ -4,6 +4,7 @@ import type * as Pg from 'pg';
 import { afterEach, expect, it, vi } from 'vitest';
 import { openDatabase } from '../../../../src/metastore/sql/open-database.ts';
 import { endingSocket } from '../../../../src/metastore/sql/postgres-server.ts';
+import { postgresCodeOf } from '../../../../src/metastore/sql/sql-faults.ts';
 import { errorOf, noDeadline } from '../../../support/fakes.ts';
 
 const made: {
@@ -100,13 +101,37 @@ it.for(['N', 'HTTP/1.1 400'])(
     await openDatabase(`postgres://127.0.0.1:${port}/keys?sslmode=require`, 'DATABASE_URL');
     const client = new Client(made[0]?.options as Pg.ClientConfig) as Pg.Client & { connection: { stream: Socket } };
     const accepted = once(server, 'connection') as Promise<[Socket]>;
-    expect(String(await errorOf(client.connect()))).toMatch(/SSL/);
+    const fault = await errorOf(client.connect());
+    expect(postgresCodeOf(fault)).toBe('NoTls');
     await vi.waitFor(() => expect(client.connection.stream.destroyed).toBe(true));
     const [socket] = await accepted;
     socket.destroy();
     server.close();
   },
 );
+
+/** A server's request for a password, and its next message. */
+const SCRAM = ['R\0\0\0\u0017\0\0\0\nSCRAM-SHA-256\0\0', 'R\0\0\0\f\0\0\0\vr=ab'];
+
+it.for<[string, string, string, readonly string[]]>([
+  ['28P01', 'if the URL has no password', 'u', SCRAM],
+  ['28P01', 'if the password is empty', 'u:', SCRAM],
+  ['ECONNRESET', 'if the server hangs up', 'u:p', []],
+])('an error of PostgreSQL has the code %s %s', async ([code, , user, answers]) => {
+  const { Client } = await vi.importActual<typeof Pg>('pg');
+  const server = createServer((socket) => {
+    const left = [...answers];
+    socket.on('data', () => (left.length === 0 ? socket.end() : socket.write(left.shift() ?? '')));
+  });
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  const { port } = server.address() as AddressInfo;
+  const connectionString = `postgres://${user}@127.0.0.1:${port}/keys`;
+  const client = new Client({ connectionString, stream: endingSocket });
+  client.on('error', () => {});
+  expect(postgresCodeOf(await errorOf(client.connect()))).toBe(code);
+  await client.end();
+  server.close();
+});
 
 it.for(['', 'db.example', 'postgres:', 'postgres:///keys', 'mysql:keys', 'mysql:///keys', 'https://db.example/keys'])(
   'openDatabase refuses the URL "%s", and names the variable in its error',
