@@ -1,4 +1,4 @@
-import { mayPass } from '../connections/passing-fault.ts';
+import { mayFindLater } from '../connections/passing-fault.ts';
 import { BOOLEAN, check, NUMBER, optional, optionsOf, STRING, type Type, type Types } from '../input/checks.ts';
 import { isErrorCode, isRetryable, type ErrorCode } from '../errors.ts';
 
@@ -130,7 +130,7 @@ export function serviceError(
  */
 export function credentialsError(thrown: unknown): KeyfoldTransportError {
   const { name } = thrown instanceof Error ? thrown : new Error();
-  return mayPass(thrown)
+  return mayFindLater(thrown)
     ? new KeyfoldTransportError('Unavailable', `AWS credentials are temporarily unavailable: ${name}.`)
     : new KeyfoldTransportError('Unauthenticated', `No AWS credentials were found: ${name}.`);
 }

@@ -1,10 +1,12 @@
 import { isThrottlingError, isTransientError } from '@smithy/core/retry';
+import { signatureFaultOf } from './signature-fault.ts';
 
 /**
  * Codes of temporary faults that the SDK does not know: those of `fetch` for a connection that closed or did not
- * respond, and those of the system if it has no free file descriptor.
+ * respond, and those of the system if its network is down, or if it has no free file descriptor, port or buffer.
  */
-const PASSING = /^(?:UND_ERR_(?:(?:CONNECT|HEADERS|BODY)_TIMEOUT|SOCKET)|EMFILE|ENFILE)$/;
+const PASSING =
+  /^(?:UND_ERR_(?:(?:CONNECT|HEADERS|BODY)_TIMEOUT|SOCKET)|E(?:MFILE|NFILE|ADDRNOTAVAIL|CONNABORTED|HOSTDOWN|NETDOWN|NOBUFS))$/;
 /** The number of causes in which {@link mayPass} looks for a code. `fetch` has its reason in its first cause. */
 const MAX_CAUSES = 10;
 
@@ -27,6 +29,14 @@ export function mayPass(thrown: unknown): boolean {
     hasPassingCode(thrown) ||
     (error.message === NOTHING_FOUND && isPromisedCredentials())
   );
+}
+
+/**
+ * Whether another call of a function that finds a secret or AWS credentials may succeed. AWS may have refused the
+ * function's own credentials, which have expired, or its signature, because of the clock.
+ */
+export function mayFindLater(thrown: unknown): boolean {
+  return mayPass(thrown) || signatureFaultOf(thrown) !== undefined;
 }
 
 /**

@@ -1,6 +1,6 @@
 import type { KMSServiceException } from '@aws-sdk/client-kms';
 import { isThrottlingError } from '@smithy/core/retry';
-import { mayPass } from '../connections/passing-fault.ts';
+import { mayFindLater } from '../connections/passing-fault.ts';
 import { signatureFaultOf } from '../connections/signature-fault.ts';
 import { errorNameOf } from '../errors.ts';
 import { RegionFault, type FaultClass, type KmsAction } from './region-fault.ts';
@@ -49,8 +49,7 @@ export function classify(region: string, action: KmsAction, error: unknown): Reg
  * names as errors of KMS, but do not mean that the key row is corrupt.
  */
 export function credentialsFault(region: string, action: KmsAction, error: unknown): RegionFault {
-  const isTransient = mayPass(error) || signatureFaultOf(error) !== undefined;
-  return new RegionFault(region, action, isTransient ? 'unavailable' : 'misconfigured', errorNameOf(error));
+  return new RegionFault(region, action, mayFindLater(error) ? 'unavailable' : 'misconfigured', errorNameOf(error));
 }
 
 function classOf(action: KmsAction, error: unknown): FaultClass {

@@ -1,7 +1,7 @@
 import type { Clock } from '../../async/clock.ts';
 import { orAborted, type Deadline } from '../../async/deadline.ts';
 import { SingleFlight } from '../../async/single-flight.ts';
-import { mayPass } from '../../connections/passing-fault.ts';
+import { mayFindLater } from '../../connections/passing-fault.ts';
 import { viewOf } from '../../input/checks.ts';
 import { withinAttempt } from '../attempt.ts';
 import type { Region } from '../failover.ts';
@@ -73,7 +73,10 @@ export class Pkcs11Client implements Region {
   async #askedPin(action: KmsAction, signal: AbortSignal): Promise<string> {
     const asked = Promise.resolve().then(() => this.#pin());
     const pin: unknown = await orAborted(asked, signal).catch((error: unknown) => {
-      throw this.#fault(action, { faultClass: mayPass(error) ? 'unavailable' : 'misconfigured', errorName: NO_PIN });
+      throw this.#fault(action, {
+        faultClass: mayFindLater(error) ? 'unavailable' : 'misconfigured',
+        errorName: NO_PIN,
+      });
     });
     if (typeof pin === 'string' && pin !== '') return pin;
     throw this.#fault(action, { faultClass: 'misconfigured', errorName: NO_PIN });

@@ -1,7 +1,7 @@
 import type { Clock } from '../../async/clock.ts';
 import { orAborted, type Deadline } from '../../async/deadline.ts';
 import { SingleFlight } from '../../async/single-flight.ts';
-import { mayPass } from '../../connections/passing-fault.ts';
+import { mayFindLater } from '../../connections/passing-fault.ts';
 import { membersOf } from '../../input/json-object.ts';
 import { RegionFault, type KmsAction } from '../region-fault.ts';
 import { isHeaderValue, loginBody, secretOf, type VaultAuth } from './vault-auth.ts';
@@ -129,7 +129,12 @@ export class VaultToken {
    */
   async #asked<T>(action: KmsAction, finding: Promise<T>, signal: AbortSignal): Promise<T> {
     return orAborted(finding, signal).catch((error: unknown) => {
-      throw new RegionFault(this.#region, action, mayPass(error) ? 'unavailable' : 'misconfigured', 'NoCredentials');
+      throw new RegionFault(
+        this.#region,
+        action,
+        mayFindLater(error) ? 'unavailable' : 'misconfigured',
+        'NoCredentials',
+      );
     });
   }
 }

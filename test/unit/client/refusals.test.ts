@@ -263,6 +263,7 @@ describe('a problem document', () => {
 
 it.for([
   [{ name: 'Throttling' }, 'Unavailable', 'AWS credentials are temporarily unavailable: Throttling.'],
+  [{ name: 'ExpiredToken' }, 'Unavailable', 'AWS credentials are temporarily unavailable: ExpiredToken.'],
   [{ code: 'ECONNRESET' }, 'Unavailable', 'AWS credentials are temporarily unavailable: Error.'],
   [{ cause: { code: 'UND_ERR_SOCKET' } }, 'Unavailable', 'AWS credentials are temporarily unavailable: Error.'],
   [{ name: 'AccessDenied' }, 'Unauthenticated', 'No AWS credentials were found: AccessDenied.'],

@@ -1,6 +1,6 @@
 import { runInNewContext } from 'node:vm';
 import { expect, it } from 'vitest';
-import { mayPass } from '../../../src/connections/passing-fault.ts';
+import { mayFindLater, mayPass } from '../../../src/connections/passing-fault.ts';
 
 it.for([
   ['throttling', { name: 'ThrottlingException' }, true],
@@ -34,6 +34,15 @@ it.for([
   );
 });
 
+it.for([
+  ['throttles', 'Throttling', true],
+  ['refuses an expired token', 'ExpiredTokenException', true],
+  ['refuses the time of a signature', 'RequestExpired', true],
+  ['refuses the role', 'AccessDenied', false],
+] as const)('mayFindLater says whether to call a credential provider again if STS %s', ([, name, expected]) => {
+  expect(mayFindLater(Object.assign(new Error('failed'), { name }))).toBe(expected);
+});
+
 it('mayPass reads the code of an error of another realm', () => {
   expect(mayPass(runInNewContext("Object.assign(new Error('failed'), { code: 'EMFILE' })"))).toBe(true);
 });
@@ -45,6 +54,11 @@ it.for([
   'UND_ERR_SOCKET',
   'EMFILE',
   'ENFILE',
+  'EADDRNOTAVAIL',
+  'ECONNABORTED',
+  'EHOSTDOWN',
+  'ENETDOWN',
+  'ENOBUFS',
 ])('mayPass is true if an error, or one of its first ten causes, has the code %s', (code) => {
   const causedBy = (causes: number): Error => {
     let error = Object.assign(new Error('failed'), { code });

@@ -349,14 +349,17 @@ describe('the login', () => {
     },
   );
 
-  it('fails with KmsUnavailable if the PIN function fails temporarily', async () => {
-    const fault = Object.assign(new Error('no 1234'), { code: 'ECONNRESET' });
-    const kms = token.open({ pin: () => Promise.reject(fault) });
-    const error = (await errorOf(wrap(kms))) as KeyfoldError;
-    expect(error.code).toBe('KmsUnavailable');
-    expect(JSON.stringify([error.message, faultOf(kms)])).not.toContain('1234');
-    expect(faultOf(kms)).toMatchObject({ errorName: 'NoPin' });
-  });
+  it.for([{ code: 'ECONNRESET' }, { name: 'ExpiredTokenException' }])(
+    'fails with KmsUnavailable if the PIN function fails temporarily with %j',
+    async (about) => {
+      const fault = Object.assign(new Error('no 1234'), about);
+      const kms = token.open({ pin: () => Promise.reject(fault) });
+      const error = (await errorOf(wrap(kms))) as KeyfoldError;
+      expect(error.code).toBe('KmsUnavailable');
+      expect(JSON.stringify([error.message, faultOf(kms)])).not.toContain('1234');
+      expect(faultOf(kms)).toMatchObject({ errorName: 'NoPin' });
+    },
+  );
 
   it('reads the PIN file each time, and removes the white space around the PIN', async () => {
     const file = `${token.library}.pin`;

@@ -154,6 +154,7 @@ describe('the login to Vault', () => {
   it.for([
     ['ECONNRESET', { code: 'ECONNRESET' }],
     ['ThrottlingException', { name: 'ThrottlingException' }],
+    ['ExpiredToken', { name: 'ExpiredToken' }],
     ['the status 503', { $metadata: { httpStatusCode: 503 } }],
     ['no connection for fetch', { cause: { code: 'UND_ERR_CONNECT_TIMEOUT' } }],
     ['a connection that fetch found closed', { cause: { code: 'UND_ERR_SOCKET' } }],
