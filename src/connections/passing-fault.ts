@@ -12,6 +12,11 @@ const MAX_CAUSES = 10;
 
 /** The error with which the SDK's search ends if it has found no credentials anywhere. */
 const NOTHING_FOUND = 'Could not load credentials from any providers';
+/**
+ * The error of STS if it could not fetch the key of the identity provider in time. Its name is the same as for a token
+ * that is invalid.
+ */
+const KEY_NOT_FETCHED = /^Couldn't retrieve verification key\b/;
 
 type SdkError = Parameters<typeof isTransientError>[0];
 
@@ -27,6 +32,7 @@ export function mayPass(thrown: unknown): boolean {
     isTransient(error) ||
     (status >= 500 && status <= 599) ||
     hasPassingCode(thrown) ||
+    (error.name.startsWith('InvalidIdentityToken') && KEY_NOT_FETCHED.test(error.message)) ||
     (error.message === NOTHING_FOUND && isPromisedCredentials())
   );
 }

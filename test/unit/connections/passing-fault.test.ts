@@ -14,6 +14,15 @@ it.for([
   expect(mayPass(Object.assign(new Error('failed'), members))).toBe(expected);
 });
 
+it.for([
+  ['InvalidIdentityTokenException', "Couldn't retrieve verification key from your identity provider,  please …", true],
+  ['InvalidIdentityToken', "Couldn't retrieve verification key from your identity provider,  please …", true],
+  ['InvalidIdentityTokenException', 'No OpenIDConnect provider found in your account', false],
+  ['Error', "Couldn't retrieve verification key", false],
+] as const)('mayPass tells temporary errors of STS from permanent ones: %s, "%s"', ([name, message, expected]) => {
+  expect(mayPass(Object.assign(new Error(message), { name }))).toBe(expected);
+});
+
 it.for([undefined, null, 'EMFILE', { name: 'ThrottlingException' }])(
   'mayPass is false for a thrown value that is not an Error: %j',
   (thrown) => {
