@@ -61,7 +61,7 @@ type ReencryptReport = KeyReport & Counts & { readonly verb: string; readonly dr
  * @throws KeyfoldError `InvalidRequest` if a file is invalid or no row has a field, or the error of KMS or of the
  * metastore
  * @throws SourceFault if the source fails
- * @throws Error if this machine's clock and the table's differ, unless the verb is `open`
+ * @throws Error if this machine's clock and the table's differ, unless the verb is `open` and there is no report
  */
 export async function reencrypt(
   request: ReencryptRequest,
@@ -80,7 +80,7 @@ export async function reencrypt(
   const naming = new KeyNaming(config.names);
   checkRun(request.rows, request.paths, naming);
   // Every verb except `open` may make keys.
-  if (request.verb !== 'open') await mustAgreeWithTable(config, dependencies);
+  if (request.verb !== 'open' || reportFile !== undefined) await mustAgreeWithTable(config, dependencies);
   const run = await identityOf(request, config);
   const saved = checkpointFile === undefined ? undefined : await readCheckpoint(checkpointFile, run);
   const startedAtMs = saved?.startedAtMs ?? now();

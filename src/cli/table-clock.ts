@@ -25,9 +25,11 @@ export async function clockFaultOf(tables: ErasureTables, now: Clock): Promise<s
 }
 
 /**
- * Stops a command that makes keys if this machine's clock is wrong, because new keys get their date from this clock.
- * Other processes never seal under a key whose date is far ahead, or earlier than that of another valid key. So they
- * would ignore the new keys, although the command has succeeded.
+ * Stops a command if this machine's clock is wrong.
+ * - New keys get their date from this clock. Other processes never seal under a key whose date is far ahead, or earlier
+ *   than that of another valid key. So they would ignore the new keys, although the command has succeeded.
+ * - A report for `keys retire-check` gets its date from this clock. If the clock is ahead, the report may seem to begin
+ *   after the end of a key that still seals.
  * @throws Error if this machine's clock and the table's differ, or cannot be compared
  * @throws KeyfoldError `MetastoreUnavailable`
  */

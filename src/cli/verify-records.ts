@@ -14,6 +14,7 @@ import { linesOf, sizeOf } from './input.ts';
 import { checkFiles, prepareFile, replaceContent } from './output-files.ts';
 import { progressOf } from './progress.ts';
 import { formatKeys, type RecordReport } from './record-report.ts';
+import { mustAgreeWithTable } from './table-clock.ts';
 import { formatFields, printableJson } from './text.ts';
 
 /** Options of `keyfold verify`. */
@@ -53,6 +54,7 @@ interface Row {
  * @returns the exit code: a failure if a record cannot be read
  * @throws KeyfoldError `InvalidRequest` if a file is invalid
  * @throws SourceFault if the table fails
+ * @throws Error if the command writes a report, and this machine's clock and the table's differ
  * @throws KeyfoldError the error of KMS or of the metastore. After such an error, it is unknown whether the record
  * opens.
  */
@@ -65,6 +67,7 @@ export async function verifyRecords(
   const { source, table, reportFile } = request;
   const isFile = table === undefined && source !== '-';
   await checkFiles({ 'The source': isFile ? source : undefined, '--report': reportFile });
+  if (reportFile !== undefined) await mustAgreeWithTable(config, dependencies);
   const startedAt = new Date(now()).toISOString();
   const verifier = new Verifier(config, await dependencies.openSessions(config));
   const { batches, total } =

@@ -104,6 +104,7 @@ const RUNS: Readonly<Record<string, () => readonly string[][]>> = {
   ],
   'inspect --chain': () => [['inspect', record, '--chain']],
   verify: () => [['verify', join(folder, 'rows')]],
+  'verify --report': () => [['verify', join(folder, 'rows'), '--report', join(folder, 'new-report')]],
   reencrypt: () => [
     ['reencrypt', join(folder, 'rows'), '--verb', 'rewrap', '--output', join(folder, 'out'), ...QUARANTINE()],
     // A partition of a service without keys, so that the command creates all of them.

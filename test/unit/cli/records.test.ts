@@ -655,6 +655,16 @@ describe('keys retire-check', () => {
     expect(await check(INTERMEDIATE_KEY, ahead, none)).toMatchObject({ code: 0, outcome: 'retired' });
   });
 
+  it("gets no report from keyfold verify if this machine's clock is a day ahead of the table's", async () => {
+    const file = join(folder, 'ahead');
+    const source = await fileOf('ahead.jsonl', [encodeDataRowRecord(record)]);
+    world.moveTableClock(-DAY_MS);
+    const { code, stderr } = await keyfold(['verify', source, '--report', file]);
+    expect([code, stderr]).toEqual([1, expect.stringContaining("the table's shows")]);
+    expect(await readFile(file, 'utf8').catch(() => 'absent')).toBe('absent');
+    expect((await keyfold(['verify', source])).code).toBe(0);
+  });
+
   it("does not report a key as retired if the table's clock differs from this machine's", async () => {
     const none = await report('none', []);
     await keyfold(['keys', 'revoke', INTERMEDIATE_KEY, String(created), '--yes']);
