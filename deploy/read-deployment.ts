@@ -57,7 +57,7 @@ export async function readDeployment(file: string): Promise<Deployment> {
     throw new Error(`${file} is not YAML: ${error instanceof Error ? error.message : ''}`, { cause: error });
   }
   const parsed = v.safeParse(deploymentSchema, given);
-  const issues = parsed.issues?.map((issue) => `${v.getDotPath(issue) ?? 'the file'} ${told(issue)}`) ?? [];
+  const issues = parsed.issues?.map((issue) => told(issue)) ?? [];
   const faults = parsed.success
     ? [
         ...faultsBetween(parsed.output),
@@ -71,7 +71,12 @@ export async function readDeployment(file: string): Promise<Deployment> {
   return parsed.output;
 }
 
-function told({ type, expected, message }: v.BaseIssue<unknown>): string {
+function told(issue: v.BaseIssue<unknown>): string {
+  const path = v.getDotPath(issue);
+  return path === null ? 'the file must have options, such as account' : `${path} ${faultOf(issue)}`;
+}
+
+function faultOf({ type, expected, message }: v.BaseIssue<unknown>): string {
   if (type === 'strict_object') return expected === 'never' ? 'is not an option' : 'is missing';
   return message.startsWith('Invalid') ? `is not ${expected ?? 'right'}` : message;
 }
@@ -86,6 +91,10 @@ function faultsBetween(deployment: Deployment): string[] {
     ...(regions.length > 1 && !regionSuffix
       ? ['regionSuffix is false with several regions, which lose keys (docs/explanation/global-tables.md)']
       : []),
+    // With regionSuffix, the functions' own check refuses the table of another region.
+    ...(regionSuffix || regions.includes(settings['KEYFOLD_DYNAMODB_REGION'] ?? regions[0] ?? '')
+      ? []
+      : ["settings.KEYFOLD_DYNAMODB_REGION is not the functions' region, and their roles may use no table elsewhere"]),
     ...(deployment.vpc === undefined ? [] : regionFaults('vpc', deployment.vpc, regions)),
     ...concurrencyFaults(deployment),
     ...Object.entries(perRegion).flatMap(([name, map]) => strayRegions(name, map, regions)),

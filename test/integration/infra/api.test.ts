@@ -410,6 +410,7 @@ describe('deploy.yml', () => {
     ['api.cors.origins.0 is not an https origin', { api: { cors: { origins: ['https://app.example.com/'] } } }],
     ['api.cors.origins must have at least one entry', { api: { cors: { origins: [] } } }],
     ['api.domain.name is not a domain name', { api: { domain: { ...DOMAIN, name: 'Keyfold' } } }],
+    ['api.domain.name is not a domain name', { api: { domain: { ...DOMAIN, name: `${'a.'.repeat(125)}test` } } }],
     [
       'api.domain.certificates.us-west-2 is in us-east-1: AWS accepts only one in the same region',
       { api: { domain: { ...DOMAIN, certificates: { ...DOMAIN.certificates, 'us-west-2': east } } } },

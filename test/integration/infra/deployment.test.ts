@@ -331,6 +331,10 @@ describe('a combination of options in deploy.yml', () => {
       },
     ],
     [
+      "settings.KEYFOLD_DYNAMODB_REGION is not the functions' region, and their roles may use no table elsewhere",
+      { regions: ['us-west-2'], regionSuffix: false, settings: { KEYFOLD_DYNAMODB_REGION: 'us-east-1' } },
+    ],
+    [
       'functions.open.timeoutSeconds leaves no time beside KEYFOLD_DEADLINE_MARGIN_MS',
       { functions: { open: { timeoutSeconds: 2 } }, settings: { KEYFOLD_DEADLINE_MARGIN_MS: '2000' } },
     ],
@@ -548,6 +552,13 @@ describe('deploy.yml', () => {
       message: `${folder} cannot be read: EISDIR: illegal operation on a directory, read`,
       cause: { code: 'EISDIR' },
     });
+  });
+
+  it.for(['', '# account: 111122223333', 'account'])('is refused if it has no options: %j', async (content) => {
+    const file = join(folder, 'empty.yml');
+    await writeFile(file, content);
+    const why = `${file} is not valid:\n- the file must have options, such as account`;
+    await expect(readDeployment(file)).rejects.toThrow(new Error(why));
   });
 
   it('is not read if KEYFOLD_DEPLOY_FILE names another file, even if the other file is missing', ({
