@@ -1,4 +1,5 @@
-import type { RequestListener } from 'node:http';
+import { EventEmitter } from 'node:events';
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import {
   CreateTableCommand,
   DynamoDBClient,
@@ -8,7 +9,7 @@ import {
 import dynalite from 'dynalite';
 import type { JournalCall } from './call-journal.ts';
 import { watchDynamoDb } from './dynamodb-watch.ts';
-import { onlyFromThisMachine } from '../emulators/http-body.ts';
+import { onlyFromThisMachine, readBody } from '../emulators/http-body.ts';
 import { close, listen } from '../emulators/listen.ts';
 
 /** A running DynamoDB emulator. */
@@ -32,11 +33,43 @@ export async function startDynamoDb(
   const server = dynalite({ createTableMs: 0, ...(dataFolder === undefined ? {} : { path: dataFolder }) });
   // dynalite would let the web pages of every site read and change the tables.
   const [answer] = server.listeners('request') as RequestListener[];
-  server.removeAllListeners('request').on('request', onlyFromThisMachine(answer as RequestListener));
+  const whole = onlyWholeRequests(answer as RequestListener);
+  server.removeAllListeners('request').on('request', onlyFromThisMachine(whole));
   if (onCall !== undefined) watchDynamoDb(server, onCall);
   const endpoint = `http://127.0.0.1:${await listen(server, port)}`;
   await createKeyTable(endpoint, tableName);
   return { endpoint, close: () => close(server) };
+}
+
+/** DynamoDB's limit for a request. */
+const MAX_BODY_BYTES = 16 * 1024 * 1024;
+
+/**
+ * Makes a request handler that passes a request to dynalite when its whole body has arrived. By itself, dynalite would
+ * end the process if a client left in the middle of a request, or if a request had a `null` that dynalite cannot read.
+ */
+function onlyWholeRequests(answer: RequestListener): RequestListener {
+  return (request, response) => {
+    answerWhole(answer, request, response).catch(() => response.destroy());
+  };
+}
+
+async function answerWhole(answer: RequestListener, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const body = await readBody(request, MAX_BODY_BYTES);
+  if (body === undefined) {
+    response.writeHead(413, { connection: 'close' }).end();
+    return;
+  }
+  const { method, url, headers } = request;
+  const arrived = Object.assign(new EventEmitter(), { method, url, headers });
+  try {
+    answer(arrived as IncomingMessage, response);
+    arrived.emit('data', body);
+    arrived.emit('end');
+  } catch {
+    response.writeHead(400, { 'content-type': 'application/x-amz-json-1.0' });
+    response.end('{"__type":"com.amazon.coral.service#SerializationException"}');
+  }
 }
 
 /** The schema of Asherah's key table, with on-demand billing. */

@@ -1,5 +1,7 @@
 /** Compares the complete error responses of the emulators with those in reviewed/. */
 import { request } from 'node:http';
+import { connect } from 'node:net';
+import { once } from 'node:events';
 import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest';
 import { startKmsEmulator, type KmsEmulator } from '../../../emulators/kms/kms-emulator.ts';
 import { startSqsEmulator, type SqsEmulator } from '../../../emulators/sqs/sqs-emulator.ts';
@@ -292,4 +294,31 @@ it("the emulators refuse requests from another site's web page, and change nothi
   const tables = { ...dated, 'x-amz-target': 'DynamoDB_20120810.ListTables' };
   const listed = await fetch(dynamoDb, { method: 'POST', headers: tables, body: '{}' });
   expect(await listed.json()).toEqual({ TableNames: ['EncryptionKey'] });
+});
+
+it('the DynamoDB emulator goes on if a client leaves in the middle of a request, or sends null', async () => {
+  const { endpoint, close } = await startDynamoDb('EncryptionKey', 0);
+  onTestFinished(close);
+  const headers = {
+    'x-amz-target': 'DynamoDB_20120810.GetItem',
+    'x-amz-date': '20260101T000000Z',
+    'content-type': 'application/x-amz-json-1.0',
+    authorization:
+      'AWS4-HMAC-SHA256 Credential=a/20260101/us-west-2/dynamodb/aws4_request, SignedHeaders=h, Signature=a',
+  };
+  const { hostname, port, host } = new URL(endpoint);
+  const client = connect(Number(port), hostname);
+  const answered = once(client, 'data');
+  client.write(`POST / HTTP/1.1\r\nhost: ${host}\r\nexpect: 100-continue\r\ncontent-length: 9\r\n\r\n{`);
+  await answered;
+  client.destroy();
+  const statuses: number[] = [];
+  for (const body of [
+    'null',
+    '{"TableName":"EncryptionKey","Key":{"Id":null}}',
+    '{"TableName":"none"}',
+    ''.padEnd(2 ** 24 + 1),
+  ])
+    statuses.push((await fetch(endpoint, { method: 'POST', headers, body })).status);
+  expect(statuses).toEqual([400, 400, 400, 413]);
 });
