@@ -143,13 +143,17 @@ export async function unlessRefused<Done, Refused>(
 /**
  * Builds the error for a table that could not be read or written. For the log, its cause names the table and region.
  * @param fault the name of the SDK's error, and the address that did not respond
+ * @throws KeyfoldError `InvalidConfiguration` if the SDK has found no region. Then it has sent no request either.
  */
 export async function metastoreUnavailable(
   { config }: DynamoDBClient,
   tableName: string,
   fault: string,
 ): Promise<KeyfoldError> {
-  const region = await config.region().catch(() => 'an unknown region');
+  const region = await config.region().catch((error: unknown) => {
+    if (String(error) === 'Error: Region is missing') throw invalidConfiguration(['region or AWS_REGION must be set']);
+    return 'an unknown region';
+  });
   return new KeyfoldError('MetastoreUnavailable', 'The metastore does not answer.', {
     cause: new Error(`DynamoDB table ${tableName} in ${region}: ${fault}`),
   });

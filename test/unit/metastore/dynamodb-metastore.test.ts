@@ -199,6 +199,17 @@ it.for(['127.0.0.1', 'localhost'])('DynamoDbMetastore names the port on %s that 
   expect(metastore.state).toMatchObject({ state: 'unavailable', lastError: { errorName: 'ECONNREFUSED' } });
 });
 
+it('DynamoDbMetastore says what to set if the SDK finds no region', async () => {
+  vi.stubEnv('AWS_REGION', undefined);
+  vi.stubEnv('AWS_CONFIG_FILE', '/none');
+  const error = await errorOf(new DynamoDbMetastore({}).load(id, created, noDeadline()));
+  vi.unstubAllEnvs();
+  expect(error).toMatchObject({
+    code: 'InvalidConfiguration',
+    message: 'Keyfold cannot start:\n- region or AWS_REGION must be set',
+  });
+});
+
 it("DynamoDbMetastore fails with MetastoreUnavailable if its client's region cannot be found", async () => {
   const client = new DynamoDBClient({ region: () => Promise.reject<string>(new TypeError('CANARY')) });
   const error = await errorOf(new DynamoDbMetastore({ client }).load(id, created, noDeadline()));
