@@ -70,7 +70,9 @@ export async function retireCheck(
       if (unknown !== undefined)
         why.push(`${count} records are under ${id} ${created}, whose row ${unknown}: its System Key is unknown`);
     }
-    const { state } = viewOf(row, config.policy, dependencies.now());
+    // Ignore a mark of an erasure. With an invalid proof it stops no process, and a real erasure also revokes the key.
+    const unmarked = 'unreadable' in row ? row : { ...row, erased: undefined };
+    const { state } = viewOf(unmarked, config.policy, dependencies.now());
     // With a wrong clock, a key that still seals could look expired.
     const clockFault = await clockFaultOf(tables, dependencies.now);
     if (clockFault !== undefined) why.push(clockFault);

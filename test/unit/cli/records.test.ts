@@ -655,6 +655,15 @@ describe('keys retire-check', () => {
     expect(await check(INTERMEDIATE_KEY, ahead, none)).toMatchObject({ code: 0, outcome: 'retired' });
   });
 
+  it('does not report a key as retired because of a mark of an erasure, which may have an invalid proof', async () => {
+    const none = await report('unproven', []);
+    const date = parseEpochSeconds(created);
+    const erased = { erase: 'e', at: date, due: date, proof: Buffer.alloc(32) };
+    await world.operator.put({ ...keyRecord(INTERMEDIATE_KEY, date), erased });
+    const found = await check(INTERMEDIATE_KEY, created, none);
+    expect(found).toMatchObject({ code: 1, why: ['it still seals: revoke it, or wait until it expires'] });
+  });
+
   it("gets no report from keyfold verify if this machine's clock is a day ahead of the table's", async () => {
     const file = join(folder, 'ahead');
     const source = await fileOf('ahead.jsonl', [encodeDataRowRecord(record)]);
