@@ -45,6 +45,12 @@ export async function startDynamoDb(
 const MAX_BODY_BYTES = 16 * 1024 * 1024;
 
 /**
+ * The most nested parentheses in an expression. If an expression has a syntax error, each of them triples the time that
+ * dynalite's parser takes.
+ */
+const MAX_PARENTHESES = 4;
+
+/**
  * Makes a request handler that passes a request to dynalite when its whole body has arrived. By itself, dynalite would
  * end the process if a client left in the middle of a request, or if a request had a `null` that dynalite cannot read.
  */
@@ -60,6 +66,12 @@ async function answerWhole(answer: RequestListener, request: IncomingMessage, re
     response.writeHead(413, { connection: 'close' }).end();
     return;
   }
+  const nested = nestedExpressionIn(body);
+  if (nested !== undefined) {
+    const message = `Invalid ${nested}: the emulator supports at most ${MAX_PARENTHESES} nested parentheses`;
+    refuse(response, { __type: 'com.amazon.coral.validate#ValidationException', message });
+    return;
+  }
   const { method, url, headers } = request;
   const arrived = Object.assign(new EventEmitter(), { method, url, headers });
   try {
@@ -67,9 +79,33 @@ async function answerWhole(answer: RequestListener, request: IncomingMessage, re
     arrived.emit('data', body);
     arrived.emit('end');
   } catch {
-    response.writeHead(400, { 'content-type': 'application/x-amz-json-1.0' });
-    response.end('{"__type":"com.amazon.coral.service#SerializationException"}');
+    refuse(response, { __type: 'com.amazon.coral.service#SerializationException' });
   }
+}
+
+function refuse(response: ServerResponse, answer: object): void {
+  response.writeHead(400, { 'content-type': 'application/x-amz-json-1.0' }).end(JSON.stringify(answer));
+}
+
+/** The name of a member that is an expression with too many nested parentheses. Undefined if there is none. */
+function nestedExpressionIn(body: Buffer): string | undefined {
+  try {
+    const members = Object.entries(JSON.parse(body.toString()) as Readonly<Record<string, unknown>>);
+    return members.find(([name, value]) => name.endsWith('Expression') && isNested(String(value)))?.[0];
+  } catch {
+    // dynalite refuses a body that is not a JSON object.
+    return undefined;
+  }
+}
+
+function isNested(expression: string): boolean {
+  let depth = 0;
+  for (const character of expression) {
+    if (character === '(') depth += 1;
+    if (character === ')') depth -= 1;
+    if (depth > MAX_PARENTHESES) return true;
+  }
+  return false;
 }
 
 /** The schema of Asherah's key table, with on-demand billing. */

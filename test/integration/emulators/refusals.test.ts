@@ -322,3 +322,23 @@ it('the DynamoDB emulator goes on if a client leaves in the middle of a request,
     statuses.push((await fetch(endpoint, { method: 'POST', headers, body })).status);
   expect(statuses).toEqual([400, 400, 400, 413]);
 });
+
+it('the DynamoDB emulator refuses an expression with more than four nested parentheses before it parses it', async () => {
+  const { endpoint, close } = await startDynamoDb('EncryptionKey', 0);
+  onTestFinished(close);
+  const headers = {
+    'x-amz-target': 'DynamoDB_20120810.Scan',
+    'x-amz-date': '20260101T000000Z',
+    'content-type': 'application/x-amz-json-1.0',
+    authorization:
+      'AWS4-HMAC-SHA256 Credential=a/20260101/us-west-2/dynamodb/aws4_request, SignedHeaders=h, Signature=a',
+  };
+  const values = { ':a': { S: 'a' } };
+  const told: unknown[] = [];
+  for (const FilterExpression of ['((((', '('.repeat(100), '((((Id = :a)))) AND (Id = :a)', '(((((Id = :a)))))']) {
+    const body = JSON.stringify({ TableName: 'EncryptionKey', FilterExpression, ExpressionAttributeValues: values });
+    const answer = await fetch(endpoint, { method: 'POST', headers, body });
+    told.push([answer.status, (await answer.text()).includes('at most 4 nested parentheses')]);
+  }
+  expect(told.map(String)).toEqual(['400,false', '400,true', '400,false', '400,true']);
+});
