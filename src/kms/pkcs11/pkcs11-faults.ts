@@ -17,13 +17,14 @@ export class TokenError extends Error {
   }
 }
 
-/** The codes for a token that has no session left, or no memory for another session. */
-const THROTTLED = new Set(['CKR_SESSION_COUNT', 'CKR_DEVICE_MEMORY']);
+/** The codes for a token that has no session left, or no memory or other resource for another session. */
+const THROTTLED = new Set(['CKR_SESSION_COUNT', 'CKR_DEVICE_MEMORY', 'CKR_TOKEN_RESOURCE_EXCEEDED']);
 /**
- * Matches the codes for a wrong configuration: the PIN, the key or the mechanism does not meet Keyfold's requirements.
+ * Matches the codes for a wrong configuration: the PIN, the key or the mechanism does not meet Keyfold's requirements,
+ * the token forbids the call, or the library cannot have threads.
  */
 const MISCONFIGURED =
-  /^CKR_(?:PIN_|USER_PIN_|USER_TYPE_|USER_TOO_MANY_|USER_ANOTHER_|MECHANISM_|TEMPLATE_|KEY_(?!HANDLE_)|ATTRIBUTE_|(?:UN)?WRAPPING_KEY_(?!HANDLE_)|FUNCTION_NOT_SUPPORTED|FUNCTION_REJECTED|FIPS_|LIBRARY_LOAD_)/;
+  /^CKR_(?:PIN_|USER_PIN_|USER_TYPE_|USER_TOO_MANY_|USER_ANOTHER_|MECHANISM_|TEMPLATE_|KEY_(?!HANDLE_)|ATTRIBUTE_|(?:UN)?WRAPPING_KEY_(?!HANDLE_)|FUNCTION_NOT_SUPPORTED|FUNCTION_REJECTED|ACTION_PROHIBITED|SESSION_READ_ONLY$|TOKEN_WRITE_PROTECTED|CANT_LOCK|NEED_TO_CREATE_THREADS|FIPS_|LIBRARY_LOAD_)/;
 /**
  * Libraries return one of these codes if they cannot open bytes. SoftHSM returns the first code for other faults, too.
  * `pkcs11js` 2 reports `CKR_VENDOR_DEFINED` for every code that it does not know, such as the code of PKCS#11 3 for a

@@ -240,12 +240,13 @@ const UNFIT: ReadonlySet<string> = new Set([
 
 /**
  * After these errors, the connection is unusable, although the SQLSTATE does not say so. The server closes the
- * connection, no longer knows its prepared statements, or is read-only. If the server became read-only in a failover, a
- * new connection reaches the new primary server.
+ * connection, can no longer run its prepared statements, or is read-only. If the server became read-only in a failover,
+ * a new connection reaches the new primary server.
  */
 const GONE: ReadonlySet<string> = new Set([
   'ER_CLIENT_INTERACTION_TIMEOUT',
   'ER_CONNECTION_KILLED',
+  'ER_NEED_REPREPARE',
   'ER_OPTION_PREVENTS_STATEMENT',
   'ER_READ_ONLY_MODE',
   'ER_SERVER_OFFLINE_MODE',

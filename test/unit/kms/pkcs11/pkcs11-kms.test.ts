@@ -409,6 +409,12 @@ describe('Pkcs11Kms', () => {
   it.each([
     ['KmsThrottled', 'C_OpenSession', 'CKR_SESSION_COUNT'],
     ['KmsThrottled', 'C_Encrypt', 'CKR_DEVICE_MEMORY'],
+    ['KmsThrottled', 'C_Encrypt', 'CKR_TOKEN_RESOURCE_EXCEEDED'],
+    ['KmsMisconfigured', 'C_Initialize', 'CKR_CANT_LOCK'],
+    ['KmsMisconfigured', 'C_Initialize', 'CKR_NEED_TO_CREATE_THREADS'],
+    ['KmsMisconfigured', 'C_EncryptInit', 'CKR_ACTION_PROHIBITED'],
+    ['KmsMisconfigured', 'C_EncryptInit', 'CKR_SESSION_READ_ONLY'],
+    ['KmsMisconfigured', 'C_EncryptInit', 'CKR_TOKEN_WRITE_PROTECTED'],
     ['KmsMisconfigured', 'C_Login', 'CKR_PIN_LOCKED'],
     ['KmsMisconfigured', 'C_Login', 'CKR_USER_PIN_NOT_INITIALIZED'],
     ['KmsMisconfigured', 'C_EncryptInit', 'CKR_KEY_FUNCTION_NOT_PERMITTED'],

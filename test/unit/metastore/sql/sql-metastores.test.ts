@@ -205,6 +205,7 @@ describe('a SQL metastore', () => {
         ['ER_CLIENT_INTERACTION_TIMEOUT', 'HY000'],
         ['ER_SERVER_OFFLINE_MODE', 'HY000'],
         ['ER_UNKNOWN_STMT_HANDLER', 'HY000'],
+        ['ER_NEED_REPREPARE', 'HY000'],
       ] as const
     ).map(
       ([code, sqlState]) =>
