@@ -564,7 +564,7 @@ describe('keyfold partitions erase', () => {
       ) as string,
     });
     expect((await rows()).map(({ created }) => created)).toEqual([late.created, TOMBSTONE_CREATED]);
-    const typed = ['tenant-1', 'no', 'tenant-1', 'yes'];
+    const typed = ['tenant-1', 'no', 'tenant-1', ' yes '];
     const asked: string[] = [];
     const ask = async (question: string): Promise<string> => {
       asked.push(question);

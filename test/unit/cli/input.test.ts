@@ -15,6 +15,7 @@ async function linesOf(chunks: readonly string[], maxBytes: number): Promise<(st
 it.for<[string, string[], (string | undefined)[]]>([
   ['arrives in one chunk', ['12345\n123456\n1\n'], ['12345', undefined, '1']],
   ['arrives in several chunks', ['123', '45\n1234', '5', '6\n', '1'], ['12345', undefined, '1']],
+  ['follows a line of the maximum length in the same chunks', ['12345', '\n123456', '\n1'], ['12345', undefined, '1']],
   ['is the last line of the file', ['1\n', '12345', '67', '8'], ['1', undefined]],
   ['is next to an empty line', ['1234567\n\n1234567'], [undefined, '', undefined]],
 ])('linesIn returns undefined for an overlong line that %s', async ([, chunks, lines]) => {

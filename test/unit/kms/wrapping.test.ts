@@ -94,6 +94,16 @@ function hanging(signal: AbortSignal): Promise<void> {
 }
 
 describe('AwsKms', () => {
+  it.for([
+    ['wrap', 'key'],
+    ['unwrap', 'wrapped'],
+    ['renew', 'wrapped'],
+  ] as const)('%s rejects an argument that is not bytes with a TypeError that names it: %s', async ([method, name]) => {
+    const error = await errorOf(open()[method]('text' as never, noDeadline()));
+    expect(error).toBeInstanceOf(TypeError);
+    expect(String(error)).toMatch(new RegExp(`^TypeError: ${name} must be a Uint8Array`));
+  });
+
   it('by default allows a call one second to connect and two seconds in total', () => {
     open();
     const timeouts = { connectionTimeoutMs: 1000, requestTimeoutMs: 2000 };

@@ -94,6 +94,7 @@ it.for([
 it.for([
   [{ TimeToLiveStatus: 'ENABLED', AttributeName: 'Ends' }, 'Ends'],
   [{ TimeToLiveStatus: 'ENABLING' }, '?'],
+  [{ AttributeName: 'Ends' }, undefined],
   [{ TimeToLiveStatus: 'DISABLING', AttributeName: 'Ends' }, undefined],
 ] as const)('DynamoDbInspector reads the expiry attribute of %j as %s', async ([TimeToLiveDescription, attribute]) => {
   const inspector = await inspectorOf({ TimeToLiveDescription });

@@ -46,6 +46,16 @@ const openPatient = (): VaultKms => open({ requestTimeoutMs: 10_000 });
 const wrapped = async (kms = open()): Promise<Uint8Array> => kms.wrap(KEY, noDeadline());
 
 describe('VaultKms', () => {
+  it.for([
+    ['wrap', 'key'],
+    ['unwrap', 'wrapped'],
+    ['renew', 'wrapped'],
+  ] as const)('%s rejects an argument that is not bytes with a TypeError that names it: %s', async ([method, name]) => {
+    const error = await errorOf(open()[method]('text' as never, noDeadline()));
+    expect(error).toBeInstanceOf(TypeError);
+    expect(String(error)).toMatch(new RegExp(`^TypeError: ${name} must be a Uint8Array`));
+  });
+
   const faults = {
     openFailing: () => open({ addresses: ['http://127.0.0.1:9'] }),
     openHanging: async () => {
