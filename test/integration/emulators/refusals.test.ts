@@ -256,21 +256,26 @@ const answerTo = async (url: string, method: string, headers: Record<string, str
   return promise;
 };
 
-it("the emulators refuse requests from another site's web page, and change nothing", async () => {
-  const { endpoint: dynamoDb, close: closeDynamoDb } = await startDynamoDb('EncryptionKey', 0);
-  onTestFinished(closeDynamoDb);
-  const signed = {
+/** The headers of a signed request to KMS or DynamoDB. The emulators do not check the signature. */
+function signedFor(target: string): Record<string, string> {
+  return {
+    'x-amz-target': target,
+    'x-amz-date': '20260101T000000Z',
+    'content-type': 'application/x-amz-json-1.0',
     authorization:
       'AWS4-HMAC-SHA256 Credential=a/20260101/us-west-2/dynamodb/aws4_request, SignedHeaders=host, Signature=a',
   };
-  const dated = { ...signed, 'x-amz-date': '20260101T000000Z', 'content-type': 'application/x-amz-json-1.0' };
-  const deletesTable = { ...dated, 'x-amz-target': 'DynamoDB_20120810.DeleteTable' };
+}
+
+it("the emulators refuse requests from another site's web page, and change nothing", async () => {
+  const { endpoint: dynamoDb, close: closeDynamoDb } = await startDynamoDb('EncryptionKey', 0);
+  onTestFinished(closeDynamoDb);
   // A browser sends this form to any server without asking it first.
   const form = { 'content-type': 'application/x-www-form-urlencoded' };
   const calls: [url: string, headers: Record<string, string>, body: string][] = [
     [sqs.endpoint + QueueUrl, form, 'Action=SendMessage&MessageBody=x'],
-    [kms.endpoint, { ...signed, 'x-amz-target': 'TrentService.ListKeys' }, '{}'],
-    [dynamoDb, deletesTable, '{"TableName":"EncryptionKey"}'],
+    [kms.endpoint, signedFor('TrentService.ListKeys'), '{}'],
+    [dynamoDb, signedFor('DynamoDB_20120810.DeleteTable'), '{"TableName":"EncryptionKey"}'],
   ];
   for (const [url, headers, body] of calls) {
     for (const from of [
@@ -291,7 +296,7 @@ it("the emulators refuse requests from another site's web page, and change nothi
     body: 'Action=ReceiveMessage',
   });
   expect(await received.json()).toEqual({});
-  const tables = { ...dated, 'x-amz-target': 'DynamoDB_20120810.ListTables' };
+  const tables = signedFor('DynamoDB_20120810.ListTables');
   const listed = await fetch(dynamoDb, { method: 'POST', headers: tables, body: '{}' });
   expect(await listed.json()).toEqual({ TableNames: ['EncryptionKey'] });
 });
@@ -299,13 +304,7 @@ it("the emulators refuse requests from another site's web page, and change nothi
 it('the DynamoDB emulator goes on if a client leaves in the middle of a request, or sends null', async () => {
   const { endpoint, close } = await startDynamoDb('EncryptionKey', 0);
   onTestFinished(close);
-  const headers = {
-    'x-amz-target': 'DynamoDB_20120810.GetItem',
-    'x-amz-date': '20260101T000000Z',
-    'content-type': 'application/x-amz-json-1.0',
-    authorization:
-      'AWS4-HMAC-SHA256 Credential=a/20260101/us-west-2/dynamodb/aws4_request, SignedHeaders=h, Signature=a',
-  };
+  const headers = signedFor('DynamoDB_20120810.GetItem');
   const { hostname, port, host } = new URL(endpoint);
   const client = connect(Number(port), hostname);
   const answered = once(client, 'data');
@@ -326,13 +325,7 @@ it('the DynamoDB emulator goes on if a client leaves in the middle of a request,
 it('the DynamoDB emulator refuses an expression with more than four nested parentheses before it parses it', async () => {
   const { endpoint, close } = await startDynamoDb('EncryptionKey', 0);
   onTestFinished(close);
-  const headers = {
-    'x-amz-target': 'DynamoDB_20120810.Scan',
-    'x-amz-date': '20260101T000000Z',
-    'content-type': 'application/x-amz-json-1.0',
-    authorization:
-      'AWS4-HMAC-SHA256 Credential=a/20260101/us-west-2/dynamodb/aws4_request, SignedHeaders=h, Signature=a',
-  };
+  const headers = signedFor('DynamoDB_20120810.Scan');
   const values = { ':a': { S: 'a' } };
   const told: unknown[] = [];
   for (const FilterExpression of ['((((', '('.repeat(100), '((((Id = :a)))) AND (Id = :a)', '(((((Id = :a)))))']) {
