@@ -2,10 +2,17 @@
 export const TICK_MS = 25;
 /** The process was frozen if it used no CPU time for this long. */
 const FREEZE_MS = 100;
+/** A freeze of at least this length can make a call fail, because the timeouts of a call continue meanwhile. */
+const LONG_FREEZE_MS = 500;
 
 /** Notices that the process was frozen, as Lambda does between invocations. */
 export class FreezeDetector {
+  readonly #freezeMs: number;
   #lastSeen = seenNow();
+
+  constructor(freezeMs = FREEZE_MS) {
+    this.#freezeMs = freezeMs;
+  }
 
   /**
    * Whether the process was frozen since the last call. Call it every {@link TICK_MS}, because a longer pause looks
@@ -14,8 +21,23 @@ export class FreezeDetector {
   wasFrozen(): boolean {
     const before = this.#lastSeen;
     this.#lastSeen = seenNow();
-    return idleMsBetween(before, this.#lastSeen) >= FREEZE_MS;
+    return idleMsBetween(before, this.#lastSeen) >= this.#freezeMs;
   }
+}
+
+/**
+ * Starts to watch whether the process is frozen while a call is in progress. The returned function ends the watch, and
+ * returns whether a freeze lasted half a second or more.
+ */
+export function watchForFreezes(): () => boolean {
+  const detector = new FreezeDetector(LONG_FREEZE_MS);
+  let isFrozen = false;
+  const check = (): boolean => (isFrozen ||= detector.wasFrozen());
+  const timer = setInterval(check, TICK_MS).unref();
+  return () => {
+    clearInterval(timer);
+    return check();
+  };
 }
 
 /** What the clocks showed at a moment when the process was running. */

@@ -2,10 +2,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { deadlineExceeded } from '../async/deadline.ts';
 import { steadyClock, type Clock } from '../async/clock.ts';
 import type { Deadline } from '../async/deadline.ts';
+import { watchForFreezes } from '../connections/freeze-detector.ts';
 import { having } from '../input/checks.ts';
 import type { FailoverPolicy } from './failover-policy.ts';
 import { RegionFault, type KmsAction } from './region-fault.ts';
-import { isTransient, RegionHealth, type RegionState } from './region-health.ts';
+import { isThrottled, isTransient, RegionHealth, type RegionState } from './region-health.ts';
 
 /** The clock, randomness and sleep of {@link Failover}. Tests and simulations replace them. */
 export interface FailoverDependencies {
@@ -35,7 +36,10 @@ export const FAILOVER_DEPENDENCIES: FailoverDependencies = {
  * are ignored.
  */
 export interface KmsEvents {
-  /** An attempt in a region has ended, with a response or with a fault. */
+  /**
+   * An attempt in a region has ended, with a response or with a fault. Keyfold does not report an attempt that got no
+   * response because the process was frozen.
+   */
   attempted(attempt: Attempt): void;
   /** A region has failed, so Keyfold tries it last for the next `coolDownMs` milliseconds. */
   coolingDown(region: string, coolDownMs: number): void;
@@ -154,7 +158,7 @@ export class Failover<R extends Region> {
         if ('answer' in outcome) return { region, answer: outcome.answer };
         faults.set(region, outcome.fault);
         if (this.#isFinal(outcome.fault)) return { faults: [...faults.values()] };
-        if (round > 1 && outcome.fault.faultClass === 'throttled') break;
+        if (round > 1 && isThrottled(outcome.fault)) break;
       }
       retryable = retryable.filter((region) => isTransient(faults.get(region)));
       const all = [...faults.values()];
@@ -170,28 +174,37 @@ export class Failover<R extends Region> {
    * @throws any error other than a `RegionFault`, such as the deadline's reason
    */
   async #attempt<T>(region: R, { action, send }: KmsRequest<T, R>): Promise<Outcome<T>> {
-    const health = this.#health.get(region.region);
+    const { region: name } = region;
+    const health = this.#health.get(name);
     const { now, random } = this.#dependencies;
     const steady = steadyClock(now);
     const beganAtMs = steady();
+    // If the caller's clock has stepped back meanwhile, the result is 0.
+    const passedMs = (): number => Math.max(0, steady() - beganAtMs);
+    const endWatch = watchForFreezes();
     health?.begin(now());
     try {
       const answer = await send(region);
       health?.succeeded(now());
-      this.#events.attempted({ region: region.region, action, latencyMs: elapsedSince(beganAtMs, steady()) });
+      this.#events.attempted({ region: name, action, latencyMs: passedMs() });
       return { answer };
     } catch (error) {
-      const latencyMs = elapsedSince(beganAtMs, steady());
+      const latencyMs = passedMs();
       const isRegionFault = error instanceof RegionFault;
       // An error other than a RegionFault means that the deadline has passed. Count the region as unavailable only if
       // the attempt lasted for LONG_ATTEMPT_MS or more.
       if (!isRegionFault && latencyMs < LONG_ATTEMPT_MS) throw error;
-      const fault = isRegionFault ? error : new RegionFault(region.region, action, 'unavailable', 'NoAnswerInTime');
-      const coolDownMs = health?.failed(fault, now(), random());
-      this.#events.attempted({ region: region.region, action: fault.action, latencyMs, fault });
-      if (coolDownMs !== undefined) this.#events.coolingDown(region.region, coolDownMs);
+      const fault = isRegionFault ? error : new RegionFault(name, action, 'unavailable', 'NoAnswerInTime');
+      // If the process was frozen meanwhile, as Lambda does after a response, the region may have answered in time.
+      if (!endWatch() || fault.faultClass !== 'unavailable') {
+        const coolDownMs = health?.failed(fault, now(), random());
+        this.#events.attempted({ region: name, action: fault.action, latencyMs, fault });
+        if (coolDownMs !== undefined) this.#events.coolingDown(name, coolDownMs);
+      }
       if (!isRegionFault) throw error;
       return { fault };
+    } finally {
+      endWatch();
     }
   }
 
@@ -206,14 +219,13 @@ export class Failover<R extends Region> {
     const { baseDelayMs, longestDelayMs, throttledDelayMs } = this.#policy;
     const draw = this.#dependencies.random();
     const between = (leastMs: number, mostMs: number): number => leastMs + draw * (mostMs - leastMs);
-    if (preferredFault?.faultClass === 'throttled') {
+    if (isThrottled(preferredFault)) {
       const mostMs = throttledDelayMs * Math.max(1 / 3, THINNING ** (round - 1));
       const share =
         round === 1 ? FIRST_LEAST + (1 - FIRST_LEAST) * draw ** FIRST_SKEW : LATER_LEAST + (1 - LATER_LEAST) * draw;
       return mostMs * share;
     }
-    const isThrottled = faults.some(({ faultClass }) => faultClass === 'throttled');
-    if (isThrottled) return between(throttledDelayMs / 3, throttledDelayMs);
+    if (faults.some(isThrottled)) return between(throttledDelayMs / 3, throttledDelayMs);
     return between(0, Math.min(longestDelayMs, baseDelayMs * 2 ** (round - 1)));
   }
 
@@ -243,7 +255,7 @@ export class Failover<R extends Region> {
    * of the other regions, which may be ten times smaller.
    */
   #inLaterOrder(regions: readonly R[], preferredFault: RegionFault | undefined): readonly R[] {
-    const triesOthersFirst = preferredFault?.faultClass === 'throttled' && this.#dependencies.random() < SPILL;
+    const triesOthersFirst = isThrottled(preferredFault) && this.#dependencies.random() < SPILL;
     return triesOthersFirst ? [...regions.slice(1), ...regions.slice(0, 1)] : regions;
   }
 
@@ -254,11 +266,6 @@ export class Failover<R extends Region> {
   #isFinal(fault: RegionFault): boolean {
     return this.#policy.onKeyRefused === 'fail' && fault.faultClass === 'misconfigured';
   }
-}
-
-/** The milliseconds from `beganAtMs` to `nowMs`. If the clock has stepped back since `beganAtMs`, the result is 0. */
-function elapsedSince(beganAtMs: number, nowMs: number): number {
-  return Math.max(0, nowMs - beganAtMs);
 }
 
 /**

@@ -111,7 +111,12 @@ export class RegionHealth {
   }
 }
 
+/** Whether this fault means that the region throttles. */
+export function isThrottled(fault: RegionFault | undefined): boolean {
+  return fault?.faultClass === 'throttled';
+}
+
 /** Whether a region with this fault might succeed later. */
 export function isTransient(fault: RegionFault | undefined): boolean {
-  return fault?.faultClass === 'throttled' || fault?.faultClass === 'unavailable';
+  return isThrottled(fault) || fault?.faultClass === 'unavailable';
 }

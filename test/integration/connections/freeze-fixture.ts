@@ -9,7 +9,7 @@ import { startTlsFront, type Certificate } from '../../support/tls-front.ts';
 import type { Outcomes, Role } from './freeze-worker.ts';
 import { FrozenProcess } from './frozen-process.ts';
 
-/** The kinds of process that the tests freeze, in the order of the tests. */
+/** The kinds of process that keep connections between requests, in the order of the tests. */
 export const ROLES: readonly Role[] = [
   'api',
   'queue',
@@ -19,9 +19,18 @@ export const ROLES: readonly Role[] = [
   'Vault',
 ];
 
+/** The response of the third server, which holds what the API, Lambda, Vault and KMS return. */
+const ANSWER = {
+  plaintext: 'aGVsbG8=',
+  data: { plaintext: 'aGVsbG8=' },
+  Plaintext: Buffer.alloc(32).toString('base64'),
+  CiphertextBlob: 'aGVsbG8=',
+  KeyId: 'arn:aws:kms:eu-west-1:111122223333:key/k',
+};
+
 /** Servers behind proxies that drop connections, and the processes that use them. */
 export class FreezeFixture {
-  /** Proxies in front of DynamoDB, SQS, and a third server: Lambda, the API or Vault, depending on the process. */
+  /** Proxies in front of DynamoDB, SQS, and a third server: Lambda, the API, Vault or KMS, depending on the process. */
   readonly proxies: readonly ForgetfulProxy[];
   readonly #worker: string;
   readonly #settings: Readonly<Record<string, string>>;
@@ -45,7 +54,7 @@ export class FreezeFixture {
       buildWorker(join(import.meta.dirname, 'freeze-worker.ts')),
       startDynamoDb('EncryptionKey', 0),
       startSqsEmulator(),
-      startStub({ status: 200, body: '{"plaintext":"aGVsbG8=","data":{"plaintext":"aGVsbG8="}}' }),
+      startStub({ status: 200, body: JSON.stringify(ANSWER) }),
     ]);
     const ports = [dynamoDb.endpoint, sqs.endpoint, stub.url].map((url) => Number(new URL(url).port));
     const fronts = certificate && (await Promise.all(ports.map((port) => startTlsFront(port, certificate))));

@@ -10,11 +10,11 @@ import { LambdaTransport } from '../../../src/client/lambda.ts';
 import { buildApi, buildQueue } from '../../../src/container.ts';
 import { httpDoor } from '../../../src/doors/http.ts';
 import { queueDoor } from '../../../src/doors/queue.ts';
-import { DynamoDbMetastore, SessionFactory, StaticKms } from '../../../src/index.ts';
+import { AwsKms, DynamoDbMetastore, SessionFactory, StaticKms } from '../../../src/index.ts';
 import { VaultKms } from '../../../src/kms/vault/index.ts';
 
 /** The kinds of process that the tests freeze. */
-export type Role = 'api' | 'queue' | 'direct' | 'direct with a client of the caller’s' | 'HTTP' | 'Vault';
+export type Role = 'api' | 'queue' | 'direct' | 'direct with a client of the caller’s' | 'HTTP' | 'Vault' | 'KMS';
 
 /** A command from the parent: make `requests` concurrent requests. `round` makes their data unique. */
 export interface Round {
@@ -117,6 +117,27 @@ function vault(): Serve {
   return ({ requests }) => each(requests, () => unwrap().catch(String));
 }
 
+/**
+ * Wraps a key with AwsKms, which keeps no connection between calls. KMS is healthy here, so a request also counts as
+ * failed if AwsKms reports a failed attempt or a region that is not `ok` afterwards.
+ */
+function awsKms(): Serve {
+  const faults: string[] = [];
+  const kms = new AwsKms({
+    keys: { 'eu-west-1': 'arn:aws:kms:eu-west-1:111122223333:alias/keyfold' },
+    preferredRegion: 'eu-west-1',
+    endpoint,
+    credentials: async () => LOCAL_CREDENTIALS,
+    events: { attempted: ({ fault }) => void (fault && faults.push(fault.message)) },
+  });
+  const deadline = { atMs: Number.MAX_SAFE_INTEGER, signal: new AbortController().signal };
+  const wrap = async (): Promise<string> => {
+    await kms.wrap(new Uint8Array(32), deadline);
+    return faults.shift() ?? kms.regionStates()[0]?.state ?? 'no region';
+  };
+  return ({ requests }) => each(requests, () => wrap().catch(String));
+}
+
 function each(requests: number, work: (i: number) => Promise<string>): Promise<Outcomes> {
   return Promise.all(Array.from({ length: requests }, (_, i) => work(i)));
 }
@@ -130,6 +151,7 @@ const ROLES: Readonly<Record<Role, () => Serve | Promise<Serve>>> = {
       lambda: new LambdaTransport({ functions: 'keyfold', client: new LambdaClient({ endpoint, maxAttempts: 1 }) }),
     }),
   Vault: vault,
+  KMS: awsKms,
   HTTP: () => client({ http: { endpoint, region: 'us-west-2', credentials: LOCAL_CREDENTIALS } }),
 };
 

@@ -146,6 +146,22 @@ describe.for([
   );
 });
 
+// These freezes are longer than the request timeout of a call to KMS, which is 2 seconds.
+it.concurrent.for([2500, 6000])(
+  'a freeze of %i ms during a call to KMS does not count as a failure of the region',
+  (ms) =>
+    withProcess('KMS', {}, async (process, world) => {
+      expect(await process.serve(1)).toEqual(['ok']);
+      for (const proxy of world.proxies) proxy.hold = /./;
+      const underWay = process.serve(1);
+      while (world.count('held') === 0) await sleep(5);
+      const thawed = process.freeze(ms);
+      for (const proxy of world.proxies) proxy.forget('silence');
+      await thawed;
+      expect(await underWay).toEqual(['ok']);
+    }),
+);
+
 /** Starts a process and its servers, and stops them after the test. */
 async function withProcess(
   role: Role,

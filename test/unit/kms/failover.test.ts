@@ -2,6 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, it, vi } from 'vitest';
 import { failoverPolicy } from '../../../src/kms/failover-policy.ts';
+import { FreezeDetector } from '../../../src/connections/freeze-detector.ts';
 import { Failover } from '../../../src/kms/failover.ts';
 import type { KmsRegion } from '../../../src/kms/kms-region.ts';
 import { RegionFault, type FaultClass } from '../../../src/kms/region-fault.ts';
@@ -377,6 +378,51 @@ describe('an attempt that the deadline aborts', () => {
     expect(regions.coolDowns).toEqual(coolDowns);
     expect(regions.attempts.map(({ fault }) => fault?.errorName)).toEqual(coolDowns.map(() => 'NoAnswerInTime'));
     expect(regions.takeRequested()).toBe('west');
+  });
+});
+
+describe('an attempt during which the process is frozen', () => {
+  it('counts a missing response as a failure of the region only if the freeze was shorter than half a second', async () => {
+    vi.useFakeTimers({ toFake: ['Date', 'performance', 'setInterval', 'clearInterval'] });
+    const failing: Record<string, () => Promise<string>> = {
+      'a fault': () => Promise.reject(new RegionFault('west', 'Decrypt', 'unavailable', 'TimeoutError')),
+      'an abort': () => Promise.reject(new Error('time is up')),
+    };
+    for (const [what, fail] of Object.entries(failing)) {
+      for (const frozenMs of [490, 550]) {
+        const { events, attempts, coolDowns, sleep } = new ScriptedRegions([]);
+        const west = { region: 'west' } as KmsRegion;
+        const dependencies = { now: Date.now, random: () => 0, sleep };
+        const failover = new Failover([west], failoverPolicy({ maxRounds: 1 }, 1), dependencies, events);
+        const send = (): Promise<string> => {
+          // The attempt takes 600 ms without the freeze, and the timers run late after the freeze.
+          for (let i = 0; i < 24; i += 1) vi.advanceTimersByTime(25);
+          vi.setSystemTime(Date.now() + frozenMs - 25);
+          vi.advanceTimersByTime(25);
+          return fail();
+        };
+        await failover.firstAnswer([west], { action: 'Decrypt', deadline: noDeadline(), send }).catch(() => undefined);
+        const isBlamed = frozenMs < 500;
+        expect({
+          what,
+          frozenMs,
+          attempts: attempts.length,
+          coolDowns: coolDowns.length,
+          timers: vi.getTimerCount(),
+        }).toEqual({ what, frozenMs, attempts: Number(isBlamed), coolDowns: Number(isBlamed), timers: 0 });
+        expect(failover.states()[0]?.state).toBe(isBlamed ? 'unavailable' : 'unknown');
+      }
+    }
+    vi.useRealTimers();
+  });
+
+  it('still counts a refusal of the KMS key', async () => {
+    vi.spyOn(FreezeDetector.prototype, 'wasFrozen').mockReturnValue(true);
+    const regions = new ScriptedRegions(['west', 'east']);
+    regions.answers = { west: ['misconfigured'] };
+    expect(await regions.request()).toBe('east');
+    expect(regions.states()[0]).toMatchObject({ state: 'misconfigured' });
+    vi.restoreAllMocks();
   });
 });
 
