@@ -174,6 +174,12 @@ describe('a cell keeps its kind', () => {
     ['base64', { kind: 'text', text: 'AP8=' }, { plaintext: 'base64' }, { kind: 'text', text: 'AP8=' }],
     ['bytes', { kind: 'bytes', bytes: Buffer.from([0, 255]) }, {}, { kind: 'bytes', bytes: Buffer.from([0, 255]) }],
     ['JSON', { kind: 'json', text: '{"a":1}' }, {}, { kind: 'json', text: '{"a":1}' }],
+    [
+      'JSON, in a run that reads texts as base64',
+      { kind: 'json', text: '{"a":1}' },
+      { plaintext: 'base64' },
+      { kind: 'json', text: '{"a":1}' },
+    ],
   ])('if it is sealed and opened (%s)', async ([, cell, options, opened]) => {
     const sealed = await applyTo('seal', cell, {}, options);
     const record = sealed.cells.get('r') as ReadCell;
