@@ -613,4 +613,14 @@ describe('events', () => {
     const [from, to] = [old.key.parent.created, record.key.parent.created];
     expect(used).toEqual([from, from, from, to]);
   });
+
+  it('fail with the error that keyUsed throws', async () => {
+    const record = await world.process().session('p').encrypt(PAYLOAD);
+    const fault = new Error('the audit log is full');
+    const session = world.process().session('p', () => {
+      throw fault;
+    });
+    const calls = [session.encrypt(PAYLOAD), session.decrypt(record), session.rewrap(record)];
+    expect(await Promise.all(calls.map((call) => errorOf(call)))).toEqual([fault, fault, fault]);
+  });
 });
