@@ -7,7 +7,14 @@ import { KeyfoldError, recordUnreadable } from '../errors.ts';
 import { BOOLEAN, byteLengthOf, BYTES, check, optionsOf, STRING } from '../input/checks.ts';
 import { decodeCompactRecord, encodeCompactRecord, looksCompact } from '../records/compact-record.ts';
 import { checkedRecord, copyOf, decodeDataRowRecord, type DataRowRecord } from '../records/data-row-record.ts';
-import type { EpochSeconds, KeyId, KeyMeta, KeyNaming, PartitionId } from '../records/ids.ts';
+import {
+  metaOf,
+  type EpochSeconds,
+  type KeyId,
+  type KeyMeta,
+  type KeyNaming,
+  type PartitionId,
+} from '../records/ids.ts';
 import { bindingOf, type Binding, type RecordContext, type RecordPlace } from '../records/record-proof.ts';
 import { bindingToProve, checkSealing, type ContextRules } from './context-rules.ts';
 import type { CryptoPolicy, DataRowKeyBounds } from './crypto-policy.ts';
@@ -251,7 +258,7 @@ export class Session {
     const from = await this.#parentOf(given, limits);
     let to = this.#dependencies.keys.cachedLatest(this.keyId) ?? (await this.#latestKey(limits));
     if (to !== from && this.#dependencies.policy.wearsOut()) to = await this.#successorOf(to, limits);
-    for (const key of [from, to]) this.#keyUsed?.(key.standing);
+    for (const key of [from, to]) this.#keyUsed?.(metaOf(key.standing));
     const moved = rewrapDataRow(from, to, given);
     return moved === given ? { record, rewrapped: false } : { record: moved, rewrapped: true };
   }
@@ -312,7 +319,7 @@ export class Session {
   }
 
   #open(parent: EnvelopeKey, record: DataRowRecord, binding: Binding | undefined): Buffer {
-    this.#keyUsed?.(parent.standing);
+    this.#keyUsed?.(metaOf(parent.standing));
     return openDataRow(this.#dataRowKeyOf(record, parent), record, binding);
   }
 
@@ -321,7 +328,7 @@ export class Session {
    */
   #dataRowKeyUnder(parent: EnvelopeKey, plaintext: Uint8Array): DataRowKey {
     const { policy, now, ages } = this.#dependencies;
-    this.#keyUsed?.(parent.standing);
+    this.#keyUsed?.(metaOf(parent.standing));
     const sharing = this.#batch?.sealing ?? (policy.dataRowKeyMaxMessages > 1 ? this.#sharedUnder(parent) : undefined);
     return sharing === undefined
       ? new DataRowKey(parent, now())

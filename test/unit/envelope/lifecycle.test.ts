@@ -614,6 +614,19 @@ describe('events', () => {
     expect(used).toEqual([from, from, from, to]);
   });
 
+  it('give keyUsed only the ID and the creation date, in an object that it may change', async () => {
+    const given: unknown[] = [];
+    const session = world.process().session('p', (key) => {
+      given.push({ ...key });
+      Object.assign(key, { id: 'hidden', created: 0 });
+    });
+    const record = await session.encrypt(PAYLOAD);
+    expect(await session.decrypt(record)).toEqual(PAYLOAD);
+    await session.rewrap(record);
+    expect(given).toEqual([record.key.parent, record.key.parent, record.key.parent, record.key.parent]);
+    expect(record.key.parent.id).toBe('_IK_p_svc_prod');
+  });
+
   it('fail with the error that keyUsed throws', async () => {
     const record = await world.process().session('p').encrypt(PAYLOAD);
     const fault = new Error('the audit log is full');
