@@ -2,8 +2,8 @@
 export const TICK_MS = 25;
 /** The process was frozen if it used no CPU time for this long. */
 const FREEZE_MS = 100;
-/** A freeze of at least this length can make a call fail, because the timeouts of a call continue meanwhile. */
-const LONG_FREEZE_MS = 500;
+/** A freeze of at least this length can make a call fail, because the timeouts of the call continue meanwhile. */
+const LONG_FREEZE_MS = 1000;
 
 /** Notices that the process was frozen, as Lambda does between invocations. */
 export class FreezeDetector {
@@ -27,7 +27,7 @@ export class FreezeDetector {
 
 /**
  * Starts to watch whether the process is frozen while a call is in progress. The returned function ends the watch, and
- * returns whether a freeze lasted half a second or more.
+ * returns whether a freeze lasted a second or more.
  */
 export function watchForFreezes(): () => boolean {
   const detector = new FreezeDetector(LONG_FREEZE_MS);
