@@ -94,7 +94,7 @@ export function checkSeconds(value: number, name: string): void {
 }
 
 /**
- * Wraps a metastore to check what it returns. A row that is not a record fails with `KeyRowUnreadable`. If `store`
+ * Wraps a metastore to check what it returns. `store` gets a copy of the record, so it may change it. A row that is not a record fails with `KeyRowUnreadable`. If `store`
  * returns anything but `stored` or `duplicate`, the wrapper throws a TypeError. If Keyfold mistook a duplicate for a
  * stored key, it would seal records under a key that is lost.
  */
@@ -108,7 +108,7 @@ export function checkedMetastore(metastore: Metastore): Metastore {
     loadLatest: async (id, deadline) => found(await metastore.loadLatest(id, deadline), 'loadLatest', id),
     ...(metastore.loadRecent !== undefined && { loadRecent: recent }),
     store: async (record, deadline) => {
-      const outcome = await metastore.store(record, deadline);
+      const outcome = await metastore.store(checkedKeyRecord(record, 'record'), deadline);
       check(outcome, 'The answer of metastore.store', STORED);
       return outcome;
     },

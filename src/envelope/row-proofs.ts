@@ -31,9 +31,8 @@ export function proofOfSystemKey(
   basis: RowProofBasis | undefined,
 ): Buffer {
   try {
-    const { id, created } = row;
-    const sealed = basis?.sealed ?? row.encryptedKey;
-    return rowProof(basis?.key ?? systemKey, 'system', { id, created, sealed });
+    const proven = { id: row.id, created: row.created, sealed: basis?.sealed ?? row.encryptedKey };
+    return rowProof(basis?.key ?? systemKey, 'system', proven);
   } finally {
     basis?.key.fill(0);
   }

@@ -167,9 +167,15 @@ export class SystemKeys {
       id: this.#id,
       rows,
       protect: async (bytes: Buffer, meta: KeyMeta) => {
-        const { wrapped, rowProof } = await kms.wrap(bytes, deadline);
-        const row = { ...meta, encryptedKey: wrapped };
-        return { encryptedKey: wrapped, proof: proofOfSystemKey(row, bytes, rowProof) };
+        // If the KMS changes the key that it gets, such as by zeroing it, the new System Key must stay the same.
+        const copy = Buffer.from(bytes);
+        try {
+          const { wrapped, rowProof } = await kms.wrap(copy, deadline);
+          const row = { ...meta, encryptedKey: wrapped };
+          return { encryptedKey: wrapped, proof: proofOfSystemKey(row, bytes, rowProof) };
+        } finally {
+          copy.fill(0);
+        }
       },
       whyRetired: (latest: EnvelopeKeyRecord) => retirementOf(policy, this.#standing(latest), now()),
       toKey: (bytes: Buffer, record: EnvelopeKeyRecord) =>

@@ -155,10 +155,12 @@ export class Failover<R extends Region> {
       for (const region of order) {
         if (!this.#hasTimeAfter(0, deadline)) return outOfTime(faults);
         const outcome = await this.#attempt(region, request);
-        if ('answer' in outcome) return { region, answer: outcome.answer };
-        faults.set(region, outcome.fault);
-        if (this.#isFinal(outcome.fault)) return { faults: [...faults.values()] };
-        if (round > 1 && isThrottled(outcome.fault)) break;
+        if ('answer' in outcome) return { region, ...outcome };
+        const { fault } = outcome;
+        faults.set(region, fault);
+        const isFinal = this.#policy.onKeyRefused === 'fail' && fault.faultClass === 'misconfigured';
+        if (isFinal) return { faults: [...faults.values()] };
+        if (round > 1 && isThrottled(fault)) break;
       }
       retryable = retryable.filter((region) => isTransient(faults.get(region)));
       const all = [...faults.values()];
@@ -261,10 +263,6 @@ export class Failover<R extends Region> {
 
   #hasTimeAfter(delayMs: number, deadline: Deadline): boolean {
     return this.#dependencies.now() + delayMs + MIN_ATTEMPT_MS <= deadline.atMs;
-  }
-
-  #isFinal(fault: RegionFault): boolean {
-    return this.#policy.onKeyRefused === 'fail' && fault.faultClass === 'misconfigured';
   }
 }
 

@@ -497,6 +497,34 @@ describe('rewrap', () => {
   });
 });
 
+it('a new key stays the same if the KMS changes the key that it gets, or the metastore the row', async () => {
+  const { metastore, kms } = world;
+  const changing = world.process({
+    kms: {
+      wrap: async (key, deadline) => {
+        const wrapped = await kms.wrap(key, deadline);
+        key.fill(0);
+        return wrapped;
+      },
+      unwrap: (wrapped, deadline) => kms.unwrap(wrapped, deadline),
+    },
+    metastore: {
+      load: (id, created, deadline) => metastore.load(id, created, deadline),
+      loadLatest: (id, deadline) => metastore.loadLatest(id, deadline),
+      store: async (record, deadline) => {
+        const stored = await metastore.store(structuredClone(record), deadline);
+        if (record.parent !== undefined) Object.assign(record.parent, { created: 0 });
+        Object.assign(record, { id: 'prefixed', created: 0, revoked: true });
+        return stored;
+      },
+    },
+  });
+  const record = await changing.session('p').encrypt(PAYLOAD);
+  for (const service of [changing, world.process()]) {
+    expect(await service.session('p').decrypt(record)).toEqual(PAYLOAD);
+  }
+});
+
 describe('events', () => {
   const reported: string[] = [];
   const events: EnvelopeEvents = {
