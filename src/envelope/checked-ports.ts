@@ -94,9 +94,9 @@ export function checkSeconds(value: number, name: string): void {
 }
 
 /**
- * Wraps a metastore to check what it returns. `store` gets a copy of the record, so it may change it. A row that is not a record fails with `KeyRowUnreadable`. If `store`
+ * Wraps a metastore to check what it returns. A row that is not a record fails with `KeyRowUnreadable`. If `store`
  * returns anything but `stored` or `duplicate`, the wrapper throws a TypeError. If Keyfold mistook a duplicate for a
- * stored key, it would seal records under a key that is lost.
+ * stored key, it would seal records under a key that is lost. `store` gets a copy of the record, so it may change it.
  */
 export function checkedMetastore(metastore: Metastore): Metastore {
   const recent: Metastore['loadRecent'] = async (id, notAfter, deadline) => {

@@ -124,8 +124,8 @@ export class SessionFactory {
   /**
    * Makes a session for one partition. Sessions are cheap, and do not have to be closed.
    * @param keyUsed a callback for audits. It is called with the Intermediate Key of each record that the session
-   * encrypts, decrypts or rewraps. If it throws, the call of the session fails with its error. The session does not wait
-   * for a promise that it returns.
+   * encrypts, decrypts or rewraps. If it throws, the call of the session fails with its error. If it returns a promise,
+   * the session does not wait for it.
    * @throws TypeError if `partition` is not a string or `keyUsed` is not a function
    * @throws KeyfoldError `InvalidRequest` if {@link KeyNaming.parsePartition} refuses the partition
    */
