@@ -261,7 +261,8 @@ export class SystemKeyMaintenance {
     const { metastore, kms } = this.#options;
     let record: EnvelopeKeyRecord | undefined = row;
     for (let attempt = 1; attempt <= RENEW_ATTEMPTS && record !== undefined; attempt += 1) {
-      const answer = await kms.renew(record.encryptedKey, deadline);
+      // The KMS may change the bytes that it gets, but the row is replaced only if it still has these bytes.
+      const answer = await kms.renew(new Uint8Array(record.encryptedKey), deadline);
       const report = membersOf<WrapReport>(answer, 'The answer of kms.renew', WRAP_REPORT);
       if (report.renewed === undefined) return report;
       const outcome = await metastore.replaceKey(record, report.renewed, deadline);

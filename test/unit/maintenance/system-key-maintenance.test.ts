@@ -117,6 +117,16 @@ describe('SystemKeyMaintenance', () => {
     expect(after?.encryptedKey).toHaveLength(2 * (before?.encryptedKey.length ?? 0));
   });
 
+  it('stores the renewed wraps even if the KMS writes them over the wraps that it gets', async () => {
+    await service().session('p').encrypt(PAYLOAD);
+    const inPlace = { ...kms, renew: async (wrapped: Uint8Array) => ({ regions: [], renewed: wrapped.fill(9) }) };
+    const [before] = await metastore.rows(SYSTEM_KEY_ID);
+    const { systemKeys } = await maintenance({ kms: inPlace }).run();
+    const [after] = await metastore.rows(SYSTEM_KEY_ID);
+    expect(systemKeys[0]?.fault).toBeUndefined();
+    expect(after?.encryptedKey).toEqual(before?.encryptedKey.fill(9));
+  });
+
   it.for<[string, unknown]>([
     ['The answer of metastore.rows must be an array', undefined],
     ['The answer of metastore.rows must be an array', new Map()],
