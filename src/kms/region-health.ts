@@ -94,7 +94,7 @@ export class RegionHealth {
     // during the cool-down. The length of the cool-down is random, so that the processes of a fleet do not return to
     // the region at the same time.
     this.#probed = NO_TIME;
-    if (fault.faultClass !== 'unavailable') {
+    if (faultClass !== 'unavailable') {
       // The region has responded, so a cool-down would not help.
       this.#failures = 0;
       this.#cooling = NO_TIME;

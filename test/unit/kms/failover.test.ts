@@ -418,10 +418,23 @@ describe('an attempt during which the process is frozen', () => {
 
   it('still counts a refusal of the KMS key', async () => {
     vi.spyOn(FreezeDetector.prototype, 'wasFrozen').mockReturnValue(true);
+    const { events, attempts, random, sleep } = new ScriptedRegions([]);
+    const west = { region: 'west' } as KmsRegion;
+    const failover = new Failover([west], failoverPolicy({}, 1), { now: Date.now, random, sleep }, events);
+    const refusal = new RegionFault('west', 'Decrypt', 'misconfigured', 'Test');
+    const send = (): Promise<string> => Promise.reject(refusal);
+    await failover.firstAnswer([west], { action: 'Decrypt', deadline: noDeadline(), send });
+    expect(attempts.map(({ fault }) => fault)).toEqual([refusal]);
+    expect(failover.states()[0]).toMatchObject({ state: 'misconfigured' });
+    vi.restoreAllMocks();
+  });
+
+  it('counts a missing response if the clock is not the one of the machine, as in a simulation', async () => {
+    vi.spyOn(FreezeDetector.prototype, 'wasFrozen').mockReturnValue(true);
     const regions = new ScriptedRegions(['west', 'east']);
-    regions.answers = { west: ['misconfigured'] };
+    regions.answers = { west: ['unavailable'] };
     expect(await regions.request()).toBe('east');
-    expect(regions.states()[0]).toMatchObject({ state: 'misconfigured' });
+    expect(regions.states()[0]).toMatchObject({ state: 'unavailable' });
     vi.restoreAllMocks();
   });
 });
